@@ -1,0 +1,40 @@
+/// One backend: the table of its operations. The forward pass calls nothing else.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/attention.hpp"
+#include "kernels/embedding.hpp"
+#include "kernels/gated_activation.hpp"
+#include "kernels/log_softmax.hpp"
+#include "kernels/matmul.hpp"
+#include "kernels/moe.hpp"
+#include "kernels/rms_norm.hpp"
+#include "kernels/rope.hpp"
+
+namespace windlass {
+
+/// Every member is set. `name` is also the instruction-set part of the arithmetic id.
+struct Operations {
+  char const* name = "";             ///< "reference", "kokkos", "avx2", "avx512", "avx512-bf16", "amx"
+  KvFormat fast_kv = KvFormat::f32;  ///< KV format of Precision::fast
+  bool bf16_products = false;        ///< has VDPBF16PS; else bf16 weights are computed in float32
+  void (*encode_activations)(EncodeActivations const&, Queue const&) = nullptr;
+  void (*matmul)(MatMul const&, Queue const&) = nullptr;
+  void (*rms_norm)(RmsNorm const&, Queue const&) = nullptr;
+  void (*rope_and_store)(RopeAndStore const&, Queue const&) = nullptr;
+  void (*paged_attention)(PagedAttention const&, Queue const&) = nullptr;
+  void (*gated_activation)(GatedActivation const&, Queue const&) = nullptr;
+  void (*embedding)(Embedding const&, Queue const&) = nullptr;
+  void (*log_normalizer)(LogNormalizer const&, Queue const&) = nullptr;
+  void (*route_experts)(RouteExperts const&, Queue const&) = nullptr;
+};
+
+/// The backends that this build has and this machine can run, fastest last; `reference` is always the first.
+std::vector<Operations const*> available_operations();
+
+/// The backend called `wanted`, or the fastest one for "auto". Throws InputError naming the possible ones.
+Operations const& operations(std::string const& wanted);
+
+}  // namespace windlass

@@ -1,0 +1,75 @@
+/// A persistent team of pinned threads that runs one function at a time on all of them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace windlass {
+
+struct ThreadTeamConfig {
+  int threads = 1;        ///< the caller included; >= 1
+  std::vector<int> cpus;  ///< operating-system cpu of each thread; empty: not pinned. The caller is pinned too.
+  int spin_us = 20;       ///< how long a waiting thread spins before it sleeps (futex)
+};
+
+/// Local. One caller at a time; the caller works as thread 0.
+class ThreadTeam {
+ public:
+  explicit ThreadTeam(ThreadTeamConfig const& config);
+  ~ThreadTeam();
+  ThreadTeam(ThreadTeam const&) = delete;
+  ThreadTeam& operator=(ThreadTeam const&) = delete;
+
+  int size() const { return int(workers_.size()) + 1; }
+
+  /// Calls work(thread) on every thread and returns when all have returned. `work` must not throw.
+  template <class Work>
+  void run(Work const& work) {
+    if (workers_.empty()) return work(0);
+    start({.call = [](void const* w, int thread) { (*static_cast<Work const*>(w))(thread); }, .work = &work});
+    work(0);
+    wait();
+  }
+
+  /// Calls work(begin, end, thread) for parts of [0, count) of at most `grain` items, each item once. Parts go to
+  /// whichever thread is free, so results must not depend on who does what.
+  template <class Work>
+  void for_parts(std::int64_t count, std::int64_t grain, Work const& work) {
+    if (count <= 0) return;
+    if (workers_.empty() || count <= grain) return work(std::int64_t{0}, count, 0);
+    next_.store(0, std::memory_order_relaxed);
+    run([&](int thread) {
+      for (;;) {
+        std::int64_t const begin = next_.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= count) return;
+        work(begin, begin + grain < count ? begin + grain : count, thread);
+      }
+    });
+  }
+
+ private:
+  struct Task {
+    void (*call)(void const* work, int thread);
+    void const* work;
+  };
+  void start(Task task);
+  void wait();
+  void worker_loop(int thread);
+
+  int spin_us_;
+  Task task_{};
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};    ///< counts tasks; workers wait for it to move
+  alignas(64) std::atomic<std::uint32_t> pending_{0};  ///< workers that have not finished the task
+  alignas(64) std::atomic<std::int64_t> next_{0};      ///< first item not handed out, of for_parts
+  std::atomic<std::uint32_t> sleepers_{0};
+  std::atomic<bool> caller_sleeps_{false};
+  bool stop_ = false;
+  std::vector<std::jthread> workers_;
+};
+
+/// Pins the calling thread to one operating-system cpu. Returns false where the system refuses.
+bool pin_this_thread(int cpu);
+
+}  // namespace windlass

@@ -1,0 +1,54 @@
+/// One instance's continuous batching: requests in, answers out, one forward pass a step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/operations.hpp"
+#include "src/core/collective.hpp"
+#include "src/core/thread_team.hpp"
+#include "src/engine/request.hpp"
+#include "src/model/model.hpp"
+
+namespace windlass {
+
+enum class PrefixReuse : std::uint8_t { off, on };
+
+struct EngineConfig {
+  Precision precision = Precision::fast;
+  int max_sequences = 64;     ///< running at once
+  int chunk_tokens = 512;     ///< prompt tokens prefilled in one step, at most
+  std::int64_t kv_bytes = 0;  ///< of the page pool; 0: sized from memory by the caller before this
+  PrefixReuse prefix_reuse = PrefixReuse::on;
+};
+
+struct EngineCounters {
+  std::int64_t steps = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, preemptions = 0;
+  std::int64_t busy_us = 0;  ///< in steps
+  int running = 0, waiting = 0;
+  std::uint32_t pages = 0, free_pages = 0;
+};
+
+/// Local; one thread calls it. Nothing a request asks for can throw here: it is answered with an error.
+class Engine {
+ public:
+  /// `model`, `operations`, `collective` and `team` must outlive the engine. Throws InputError where the pool cannot
+  /// hold one page.
+  Engine(Model const& model, EngineConfig const& config, Operations const& operations, Collective& collective,
+         ThreadTeam& team);
+  ~Engine();
+
+  void submit(Request request);
+  void cancel(RequestId request);
+  bool idle() const;                   ///< nothing running, nothing waiting
+  void step();                         ///< one forward pass over what runs; does nothing when idle
+  std::vector<Answer> take_answers();  ///< finished since the last call
+  EngineCounters counters() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace windlass

@@ -1,0 +1,46 @@
+/// A model's weights as the forward pass reads them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/packed_matrix.hpp"
+#include "src/model/spec.hpp"
+
+namespace windlass {
+
+/// A gated feed-forward network. `gate_up` has the gate rows first, filled up with zero rows to a multiple of 16, then
+/// the up rows.
+struct FeedForward {
+  PackedMatrix gate_up;  ///< [round16(width) + width, hidden]
+  PackedMatrix down;     ///< [hidden, width]
+};
+
+struct LayerWeights {
+  std::vector<float> attention_norm;       ///< [hidden]
+  std::vector<float> post_attention_norm;  ///< [hidden], Gemma's norm of attention's output; empty: none
+  std::vector<float> ffn_norm;             ///< [hidden]
+  std::vector<float> post_ffn_norm;        ///< [hidden] or empty
+  std::vector<float> q_norm, k_norm;       ///< [head_dim] or empty
+  PackedMatrix
+      qkv;  ///< [(heads + 2 kv_heads) * head_dim, hidden]: q rows, k rows, v rows; rope pairs are halves (i, i + d/2)
+  std::vector<float> qkv_bias;       ///< [16 * qkv.panels()] or empty
+  PackedMatrix output;               ///< [hidden, heads * head_dim]
+  std::vector<float> output_bias;    ///< [16 * output.panels()] or empty
+  FeedForward dense;                 ///< where LayerSpec::moe is false
+  PackedMatrix router;               ///< [experts, hidden], f32; MoE only
+  std::vector<FeedForward> experts;  ///< MoE only
+  FeedForward shared_expert;         ///< where shared_expert_ffn > 0
+};
+
+/// Norm weights are ready to multiply with (Gemma's 1 + w is added on loading).
+struct Weights {
+  PackedMatrix embedding;         ///< [vocab, hidden]
+  std::vector<float> final_norm;  ///< [hidden]
+  PackedMatrix head;              ///< [vocab, hidden]; shares the embedding's bytes where tied
+  std::vector<LayerWeights> layers;
+
+  std::size_t size_bytes() const;  ///< of all matrices, shared bytes counted once
+};
+
+}  // namespace windlass
