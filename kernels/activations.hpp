@@ -29,8 +29,8 @@ struct Activations {
 };
 
 /// out[t, :] = x[t, :] in out.format, columns filled up with zeros to out.stride. bf16: round to nearest even.
-/// int8: per group of 32, scale = max|x| / 127, code = x / scale rounded to nearest even; an all-zero group has scale
-/// 0.
+/// int8: per group of 32, scale = max|x| / 127, code = x * (127 / max|x|) rounded to nearest even; an all-zero group
+/// has scale 0.
 struct EncodeActivations {
   Activations out;
   float const* x = nullptr;  ///< [tokens, x_stride]
