@@ -1,0 +1,38 @@
+#include "kernels/operations.hpp"
+
+#include "src/core/error.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr Operations reference_operations{.name = "reference",
+                                          .fast_kv = KvFormat::f32,
+                                          .bf16_products = true,
+                                          .encode_activations = reference::encode_activations,
+                                          .matmul = reference::matmul,
+                                          .rms_norm = reference::rms_norm,
+                                          .rope_and_store = reference::rope_and_store,
+                                          .paged_attention = reference::paged_attention,
+                                          .gated_activation = reference::gated_activation,
+                                          .embedding = reference::embedding,
+                                          .log_normalizer = reference::log_normalizer,
+                                          .route_experts = reference::route_experts};
+
+}  // namespace
+
+std::vector<Operations const*> available_operations() { return {&reference_operations}; }
+
+Operations const& operations(std::string const& wanted) {
+  auto const available = available_operations();
+  if (wanted == "auto") return *available.back();
+  std::string names = "auto";
+  for (Operations const* backend : available) {
+    if (wanted == backend->name) return *backend;
+    names += text(", ", backend->name);
+  }
+  throw InputError(
+      text("backend '", wanted, "' is not in this build or not possible on this machine; use one of: ", names));
+}
+
+}  // namespace windlass

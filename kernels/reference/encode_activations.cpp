@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/activations.hpp"
+#include "kernels/float_formats.hpp"
+
+namespace windlass {
+namespace {
+
+/// Column `c` of a row, zero behind the last one.
+float column(EncodeActivations const& op, int token, std::int64_t c) {
+  return c < op.columns ? op.x[token * op.x_stride + c] : 0;
+}
+
+void encode_int8_group(EncodeActivations const& op, int token, std::int64_t group) {
+  float largest = 0;
+  for (int i = 0; i < group_size; ++i)
+    largest = std::max(largest, std::fabs(column(op, token, group * group_size + i)));
+  float const scale = largest / 127;
+  std::int32_t sum = 0;
+  for (int i = 0; i < group_size; ++i) {
+    std::int64_t const c = group * group_size + i;
+    float const code = scale == 0 ? 0 : std::clamp(std::nearbyint(column(op, token, c) / scale), -127.0f, 127.0f);
+    static_cast<std::int8_t*>(op.out.values)[token * op.out.stride + c] = std::int8_t(code);
+    sum += std::int32_t(code);
+  }
+  std::int64_t const at = token * (op.out.stride / group_size) + group;
+  op.out.scales[at] = scale;
+  op.out.sums[at] = sum;
+}
+
+void encode_row(EncodeActivations const& op, int token) {
+  switch (op.out.format) {
+    case ActivationFormat::f32:
+      for (std::int64_t c = 0; c < op.out.stride; ++c)
+        static_cast<float*>(op.out.values)[token * op.out.stride + c] = column(op, token, c);
+      return;
+    case ActivationFormat::bf16:
+      for (std::int64_t c = 0; c < op.out.stride; ++c)
+        static_cast<std::uint16_t*>(op.out.values)[token * op.out.stride + c] = float_to_bf16(column(op, token, c));
+      return;
+    case ActivationFormat::int8:
+      for (std::int64_t group = 0; group < op.out.stride / group_size; ++group) encode_int8_group(op, token, group);
+      return;
+  }
+}
+
+}  // namespace
+
+void reference::encode_activations(EncodeActivations const& op, Queue const&) {
+  for (int token = 0; token < op.tokens; ++token) encode_row(op, token);
+}
+
+}  // namespace windlass
