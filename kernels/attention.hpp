@@ -33,14 +33,17 @@ struct PagedAttention {
   int window = 0;                           ///< 0: the whole sequence
   float scale = 0;
   float soft_cap = 0;              ///< 0: none
-  std::span<std::byte> workspace;  ///< >= attention_workspace_bytes(...), aligned to 64
+  std::span<std::byte> workspace;  ///< >= attention_workspace_bytes(), aligned to 64
 };
 namespace reference {
 void paged_attention(PagedAttention const& op, Queue const& queue);
 }
 
-/// Upper bound of what any CPU backend needs for a batch of `rows` rows of `heads` heads whose contexts end by
-/// `max_context`.
-std::size_t attention_workspace_bytes(int rows, int heads, int head_dim, int max_context, int threads);
+constexpr int attention_block_rows = 48;  ///< rows x heads of one KV head that a CPU task takes
+/// Fewer blocks than this are split along the sequence.
+constexpr int attention_split_blocks(int threads) { return 2 * threads; }
+
+/// Upper bound of what any CPU backend needs for sequences of at most `max_context` positions.
+std::size_t attention_workspace_bytes(int head_dim, int max_context, int threads);
 
 }  // namespace windlass

@@ -2,6 +2,9 @@
 
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
+#if defined(WINDLASS_HAS_X86)
+#include "kernels/x86/levels.hpp"
+#endif
 
 namespace windlass {
 namespace {
@@ -21,7 +24,13 @@ constexpr Operations reference_operations{.name = "reference",
 
 }  // namespace
 
-std::vector<Operations const*> available_operations() { return {&reference_operations}; }
+std::vector<Operations const*> available_operations() {
+  std::vector<Operations const*> available{&reference_operations};
+#if defined(WINDLASS_HAS_X86)
+  for (Operations const* level : x86::runnable_levels()) available.push_back(level);
+#endif
+  return available;
+}
 
 Operations const& operations(std::string const& wanted) {
   auto const available = available_operations();

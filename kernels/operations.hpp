@@ -17,7 +17,7 @@ namespace windlass {
 
 /// Every member is set. `name` is also the instruction-set part of the arithmetic id.
 struct Operations {
-  char const* name = "";             ///< "reference", "kokkos", "avx2", "avx512", "avx512-bf16", "amx"
+  char const* name = "";             ///< "reference", "kokkos", "avx2", "avx512", "avx512_bf16"
   KvFormat fast_kv = KvFormat::f32;  ///< KV format of Precision::fast
   bool bf16_products = false;        ///< has VDPBF16PS; else bf16 weights are computed in float32
   void (*encode_activations)(EncodeActivations const&, Queue const&) = nullptr;

@@ -1,0 +1,101 @@
+// Matrix product: work is cut into (chunk of panels, block of tokens); a tile of up to 8 tokens stays in registers
+// while K runs. Decode is bound by reading the weights once, prefill by the multiply-add units.
+#include "kernels/matmul.hpp"
+
+#include <algorithm>
+
+#include "kernels/x86/level_operations.hpp"
+#include "kernels/x86/matmul_float.hpp"
+#include "kernels/x86/matmul_tile.hpp"
+
+namespace windlass::x86::WINDLASS_LEVEL {
+namespace {
+
+constexpr int tokens_per_block = 256;  ///< their activations stay in the second-level cache while panels pass by
+
+template <int Tokens, int Panels>
+void finish_tile(MatMul const& op, int panel, int token, Floats const* sums) {
+  for (int p = 0; p < Panels; ++p)
+    for (int t = 0; t < Tokens; ++t) {
+      Floats sum = sums[p * Tokens + t];
+      int const row = (panel + p) * lanes;
+      if (op.bias) sum = add(sum, load(op.bias + row));
+      float* const y = op.y + (token + t) * op.y_stride + row;
+      store(y, op.accumulate == Accumulate::add_to_y ? add(load(y), sum) : sum);
+    }
+}
+
+/// Walks the tree of slices with a stack of partial sums.
+template <class Slice, int Tokens, int Panels>
+void run_tile(MatMul const& op, int panel, int token) {
+  Floats stack[max_slice_levels][Tokens * Panels];
+  int depth = 0;
+  for (int s = 0; s < op.slices.count; ++s) {
+    int const first = op.slices.borders[std::size_t(s)], end = op.slices.borders[std::size_t(s) + 1];
+    Slice::template run<Tokens, Panels>({op, panel, token, first, end - first}, stack[depth]);
+    ++depth;
+    for (int merges = merges_after(s, op.slices.count); merges > 0; --merges, --depth)
+      for (int i = 0; i < Tokens * Panels; ++i) stack[depth - 2][i] = add(stack[depth - 2][i], stack[depth - 1][i]);
+  }
+  finish_tile<Tokens, Panels>(op, panel, token, stack[0]);
+}
+
+template <class Slice, int Panels>
+void run_tokens(MatMul const& op, int panel, int begin, int end) {
+  int token = begin;
+  for (; token + 8 <= end; token += 8) run_tile<Slice, 8, Panels>(op, panel, token);
+  for (; token + 4 <= end; token += 4) run_tile<Slice, 4, Panels>(op, panel, token);
+  for (; token + 2 <= end; token += 2) run_tile<Slice, 2, Panels>(op, panel, token);
+  if (token < end) run_tile<Slice, 1, Panels>(op, panel, token);
+}
+
+template <class Slice>
+void run(MatMul const& op, Queue const& queue) {
+  int const panels = op.weight->panels();
+  int const blocks = (op.tokens + tokens_per_block - 1) / tokens_per_block;
+  int const chunk = std::max(Slice::panels, panels / (queue.team->size() * 8) / Slice::panels * Slice::panels);
+  int const chunks = (panels + chunk - 1) / chunk;
+  queue.team->for_parts(std::int64_t(chunks) * blocks, 1, [&](std::int64_t first, std::int64_t last, int) {
+    for (std::int64_t part = first; part < last; ++part) {
+      int const begin = int(part / chunks) * tokens_per_block, end = std::min(op.tokens, begin + tokens_per_block);
+      int panel = int(part % chunks) * chunk;
+      int const panel_end = std::min(panels, panel + chunk);
+      for (; panel + Slice::panels <= panel_end; panel += Slice::panels)
+        run_tokens<Slice, Slice::panels>(op, panel, begin, end);
+      for (; panel < panel_end; ++panel) run_tokens<Slice, 1>(op, panel, begin, end);
+    }
+  });
+}
+
+template <WeightFormat Format>
+void run_quantized(MatMul const& op, Queue const& queue) {
+  if (op.x.format == ActivationFormat::f32) return run<FloatSlice<Format>>(op, queue);
+  if constexpr (!narrow_codes<Format>)
+    if (op.weight->scale_group != group_size) return run<Int8HalfGroupSlice<Format>>(op, queue);
+  run<Int8Slice<Format>>(op, queue);
+}
+
+}  // namespace
+
+void matmul(MatMul const& op, Queue const& queue) {
+  if (op.tokens == 0) return;
+  switch (op.weight->format) {
+    case WeightFormat::f32:
+      return run<FloatSlice<WeightFormat::f32>>(op, queue);
+    case WeightFormat::f16:
+      return run<FloatSlice<WeightFormat::f16>>(op, queue);
+    case WeightFormat::bf16:
+      if (op.x.format == ActivationFormat::bf16) return run<Bf16Slice>(op, queue);
+      return run<FloatSlice<WeightFormat::bf16>>(op, queue);
+    case WeightFormat::q8:
+      return run_quantized<WeightFormat::q8>(op, queue);
+    case WeightFormat::q8_min:
+      return run_quantized<WeightFormat::q8_min>(op, queue);
+    case WeightFormat::q4:
+      return run_quantized<WeightFormat::q4>(op, queue);
+    case WeightFormat::q4_min:
+      return run_quantized<WeightFormat::q4_min>(op, queue);
+  }
+}
+
+}  // namespace windlass::x86::WINDLASS_LEVEL

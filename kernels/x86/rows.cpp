@@ -1,0 +1,183 @@
+// Operations on one row at a time: norm, activation formats, gates, embedding, log-softmax. Bound by reading and
+// writing their rows, which lie in the first or second-level cache.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/x86/level_operations.hpp"
+#include "kernels/x86/matmul_float.hpp"
+#include "kernels/x86/simd.hpp"
+
+namespace windlass::x86::WINDLASS_LEVEL {
+namespace {
+
+/// Rows per part: a part should take longer than waking a thread.
+constexpr std::int64_t values_per_part = 8192;
+
+template <class Row>
+void for_rows(Queue const& queue, int rows, std::int64_t width, Row const& row) {
+  std::int64_t const grain = std::max<std::int64_t>(1, values_per_part / std::max<std::int64_t>(1, width));
+  queue.team->for_parts(rows, grain, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t t = begin; t < end; ++t) row(t);
+  });
+}
+
+/// Lanes [0, n) of x, the others zero; reads no further than n.
+Floats load_first(float const* x, std::int64_t n) {
+  if (n >= lanes) return load(x);
+  alignas(64) float copy[lanes] = {};
+  for (std::int64_t i = 0; i < n; ++i) copy[i] = x[i];
+  return load(copy);
+}
+
+void store_first(float* y, std::int64_t n, Floats x) {
+  if (n >= lanes) return store(y, x);
+  alignas(64) float copy[lanes];
+  store(copy, x);
+  for (std::int64_t i = 0; i < n; ++i) y[i] = copy[i];
+}
+
+void encode_int8_row(EncodeActivations const& op, std::int64_t t) {
+  float const* const x = op.x + t * op.x_stride;
+  std::int64_t const groups = op.out.stride / group_size;
+  auto* const codes = static_cast<std::int8_t*>(op.out.values) + t * op.out.stride;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    std::int64_t const at = g * group_size;
+    Floats const low = load_first(x + at, op.columns - at), high = load_first(x + at + lanes, op.columns - at - lanes);
+    float const largest = reduce_max(max(magnitude(low), magnitude(high)));
+    float const inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    Floats const a = mul(low, broadcast(inverse)), b = mul(high, broadcast(inverse));
+    store_int8(codes + at, a);
+    store_int8(codes + at + lanes, b);
+    op.out.scales[t * groups + g] = largest / 127.0f;
+    op.out.sums[t * groups + g] = reduce_add_ints(add_ints(to_ints(a), to_ints(b)));
+  }
+}
+
+void encode_row(EncodeActivations const& op, std::int64_t t) {
+  float const* const x = op.x + t * op.x_stride;
+  switch (op.out.format) {
+    case ActivationFormat::int8:
+      return encode_int8_row(op, t);
+    case ActivationFormat::f32:
+      for (std::int64_t k = 0; k < op.out.stride; k += lanes)
+        store(static_cast<float*>(op.out.values) + t * op.out.stride + k, load_first(x + k, op.columns - k));
+      return;
+    case ActivationFormat::bf16:
+      for (std::int64_t k = 0; k < op.out.stride; k += lanes)
+        store_bf16(static_cast<std::uint16_t*>(op.out.values) + t * op.out.stride + k,
+                   load_first(x + k, op.columns - k));
+      return;
+  }
+}
+
+Floats tanh(Floats x) {  // 1 - 2 / (e^2x + 1)
+  Floats const one = broadcast(1.0f);
+  return sub(one, div(broadcast(2.0f), add(exp(add(x, x)), one)));
+}
+
+Floats gate_value(GateFunction gate, Floats z) {
+  if (gate == GateFunction::silu) return div(z, add(broadcast(1.0f), exp(sub(zero(), z))));
+  Floats const inner = mul(broadcast(0.79788456f), fma(mul(broadcast(0.044715f), mul(z, z)), z, z));
+  return mul(mul(broadcast(0.5f), z), add(broadcast(1.0f), tanh(inner)));
+}
+
+template <WeightFormat Format>
+void gather_row(Embedding const& op, std::int64_t t) {
+  int const row = int(number(op.tokens[std::size_t(t)])), lane = row % lanes;
+  float* const y = op.y + t * op.y_stride;
+  for (int g = 0; g < op.table->groups(); ++g) {
+    Floats w[group_size];
+    widen_group<Format>(*op.table, op.table->group(row / lanes, g), w);
+    int const columns = std::min(group_size, op.table->columns - g * group_size);
+    for (int k = 0; k < columns; ++k) {
+      alignas(64) float column[lanes];
+      store(column, w[k]);
+      y[g * group_size + k] = op.scale * column[lane];
+    }
+  }
+}
+
+void gather(Embedding const& op, std::int64_t t) {
+  switch (op.table->format) {
+    case WeightFormat::f32:
+      return gather_row<WeightFormat::f32>(op, t);
+    case WeightFormat::f16:
+      return gather_row<WeightFormat::f16>(op, t);
+    case WeightFormat::bf16:
+      return gather_row<WeightFormat::bf16>(op, t);
+    case WeightFormat::q8:
+      return gather_row<WeightFormat::q8>(op, t);
+    case WeightFormat::q8_min:
+      return gather_row<WeightFormat::q8_min>(op, t);
+    case WeightFormat::q4:
+      return gather_row<WeightFormat::q4>(op, t);
+    case WeightFormat::q4_min:
+      return gather_row<WeightFormat::q4_min>(op, t);
+  }
+}
+
+void cap_logits(float* x, int vocab, float cap) {
+  for (int v = 0; v < vocab; v += lanes)
+    store_first(x + v, vocab - v, mul(broadcast(cap), tanh(div(load_first(x + v, vocab - v), broadcast(cap)))));
+}
+
+float row_normalizer(float const* x, int vocab) {
+  Floats const lowest = broadcast(-__builtin_inff());
+  Floats largest = lowest;
+  for (int v = 0; v < vocab; v += lanes)
+    largest = max(largest, keep_lanes(load_first(x + v, vocab - v), 0, vocab - v, lowest));
+  float const top = reduce_max(largest);
+  Floats sum = zero();
+  for (int v = 0; v < vocab; v += lanes)
+    sum = add(sum, keep_lanes(exp(sub(load_first(x + v, vocab - v), broadcast(top))), 0, vocab - v, zero()));
+  return top + float(std::log(double(reduce_add(sum))));
+}
+
+}  // namespace
+
+void encode_activations(EncodeActivations const& op, Queue const& queue) {
+  for_rows(queue, op.tokens, op.columns, [&](std::int64_t t) { encode_row(op, t); });
+}
+
+void rms_norm(RmsNorm const& op, Queue const& queue) {
+  for_rows(queue, op.tokens, op.hidden, [&](std::int64_t t) {
+    float const* const x = op.x + t * op.x_stride;
+    float* const y = op.y + t * op.y_stride;
+    Floats squares = zero();
+    for (int h = 0; h < op.hidden; h += lanes) {
+      Floats const v = load_first(x + h, op.hidden - h);
+      squares = fma(v, v, squares);
+    }
+    Floats const scale = broadcast(1.0f / std::sqrt(reduce_add(squares) / float(op.hidden) + op.eps));
+    for (int h = 0; h < op.hidden; h += lanes) {
+      std::int64_t const left = op.hidden - h;
+      store_first(y + h, left, mul(mul(load_first(x + h, left), scale), load_first(op.weight + h, left)));
+    }
+  });
+}
+
+void gated_activation(GatedActivation const& op, Queue const& queue) {
+  for_rows(queue, op.tokens, 4 * op.width, [&](std::int64_t t) {
+    float const* const gate = op.x + t * op.x_stride;
+    float const* const up = gate + op.up_offset;
+    float* const y = op.y + t * op.y_stride;
+    for (int i = 0; i < op.width; i += lanes) {
+      std::int64_t const left = op.width - i;
+      store_first(y + i, left, mul(gate_value(op.gate, load_first(gate + i, left)), load_first(up + i, left)));
+    }
+  });
+}
+
+void embedding(Embedding const& op, Queue const& queue) {
+  for_rows(queue, int(op.tokens.size()), 16 * op.table->columns, [&](std::int64_t t) { gather(op, t); });
+}
+
+void log_normalizer(LogNormalizer const& op, Queue const& queue) {
+  for_rows(queue, op.rows, op.vocab, [&](std::int64_t t) {
+    float* const x = op.x + t * op.stride;
+    if (op.soft_cap > 0) cap_logits(x, op.vocab, op.soft_cap);
+    op.normalizer[t] = row_normalizer(x, op.vocab);
+  });
+}
+
+}  // namespace windlass::x86::WINDLASS_LEVEL
