@@ -3,13 +3,12 @@
 
 #include <cstdint>
 
+#include "kernels/accumulate.hpp"
 #include "kernels/activations.hpp"
 #include "kernels/packed_matrix.hpp"
 #include "kernels/slices.hpp"
 
 namespace windlass {
-
-enum class Accumulate : std::uint8_t { store, add_to_y };
 
 /// y[t, n] (+)= bias[n] + sum over k of x[t, k] * weight[n, k].
 ///

@@ -28,4 +28,34 @@ namespace reference {
 void route_experts(RouteExperts const& op, Queue const& queue);
 }
 
+/// y[i, :] = x[rows[i], :]: the rows that one expert computes, or that need logits.
+struct GatherRows {
+  float* y = nullptr;        ///< [count, y_stride]
+  float const* x = nullptr;  ///< [*, x_stride]
+  std::int64_t y_stride = 0, x_stride = 0;
+  int const* rows = nullptr;  ///< [count]
+  int count = 0;              ///< 0 is legal
+  int width = 0;
+};
+/// Exact.
+namespace reference {
+void gather_rows(GatherRows const& op, Queue const& queue);
+}
+
+/// y[rows[i], :] = fma(weights[i], x[i, :], y[rows[i], :]). Called expert by expert in ascending id, so a token's sum
+/// has one order.
+struct CombineExpert {
+  float* y = nullptr;        ///< [*, y_stride]
+  float const* x = nullptr;  ///< [count, x_stride], one expert's output
+  std::int64_t y_stride = 0, x_stride = 0;
+  int const* rows = nullptr;       ///< [count], no row twice
+  float const* weights = nullptr;  ///< [count]
+  int count = 0;                   ///< 0 is legal
+  int width = 0;
+};
+/// One float32 fma per value, so every backend gives these bits.
+namespace reference {
+void combine_expert(CombineExpert const& op, Queue const& queue);
+}
+
 }  // namespace windlass

@@ -20,7 +20,9 @@ constexpr Operations reference_operations{.name = "reference",
                                           .gated_activation = reference::gated_activation,
                                           .embedding = reference::embedding,
                                           .log_normalizer = reference::log_normalizer,
-                                          .route_experts = reference::route_experts};
+                                          .route_experts = reference::route_experts,
+                                          .gather_rows = reference::gather_rows,
+                                          .combine_expert = reference::combine_expert};
 
 }  // namespace
 

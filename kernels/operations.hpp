@@ -29,6 +29,8 @@ struct Operations {
   void (*embedding)(Embedding const&, Queue const&) = nullptr;
   void (*log_normalizer)(LogNormalizer const&, Queue const&) = nullptr;
   void (*route_experts)(RouteExperts const&, Queue const&) = nullptr;
+  void (*gather_rows)(GatherRows const&, Queue const&) = nullptr;
+  void (*combine_expert)(CombineExpert const&, Queue const&) = nullptr;
 };
 
 /// The backends that this build has and this machine can run, fastest last; `reference` is always the first.

@@ -11,7 +11,10 @@ void reference::rms_norm(RmsNorm const& op, Queue const&) {
     double square_sum = 0;
     for (int h = 0; h < op.hidden; ++h) square_sum += double(x[h]) * double(x[h]);
     double const root = std::sqrt(square_sum / op.hidden + double(op.eps));
-    for (int h = 0; h < op.hidden; ++h) y[h] = float(double(x[h]) * double(op.weight[h]) / root);
+    for (int h = 0; h < op.hidden; ++h) {
+      double const before = op.accumulate == Accumulate::add_to_y ? double(y[h]) : 0;
+      y[h] = float(before + double(x[h]) * double(op.weight[h]) / root);
+    }
   }
 }
 

@@ -151,7 +151,9 @@ void rms_norm(RmsNorm const& op, Queue const& queue) {
     Floats const scale = broadcast(1.0f / std::sqrt(reduce_add(squares) / float(op.hidden) + op.eps));
     for (int h = 0; h < op.hidden; h += lanes) {
       std::int64_t const left = op.hidden - h;
-      store_first(y + h, left, mul(mul(load_first(x + h, left), scale), load_first(op.weight + h, left)));
+      Floats const normed = mul(mul(load_first(x + h, left), scale), load_first(op.weight + h, left));
+      bool const adds = op.accumulate == Accumulate::add_to_y;
+      store_first(y + h, left, adds ? add(load_first(y + h, left), normed) : normed);
     }
   });
 }
