@@ -1,0 +1,63 @@
+/// A cluster of pipelined instances that prefill, decode or do both: DistServe, and colocated engines like vLLM.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "src/sim/latency.hpp"
+#include "src/sim/outcome.hpp"
+#include "src/sim/workload.hpp"
+
+namespace windlass {
+
+enum class SimRole : std::uint8_t { prefill, decode, mixed };
+
+constexpr std::int64_t unlimited = INT64_MAX / 4;
+
+/// One instance. Limits are per step, pools per instance.
+struct PipelineInstance {
+  SimRole role;
+  std::shared_ptr<LatencyModel const> latency;
+  int stages = 1;                              ///< pipeline stages
+  std::int64_t max_prompts = unlimited;        ///< prompts in one step
+  std::int64_t max_prompt_tokens = unlimited;  ///< prompt tokens in one step; one longer prompt goes alone
+  std::int64_t max_context_tokens = 50'000;    ///< context that one decode step of one stage reads
+  std::int64_t kv_tokens = unlimited;          ///< pool; a sequence reserves prompt + output when it is admitted
+};
+
+/// The way from a prefill to a decode instance; each sender sends one prompt's KV at a time.
+struct SimLink {
+  double bytes_per_us = 0;  ///< 0: transfers take no time
+  double kv_bytes_per_token = 0;
+  Microseconds latency_us = 0;
+};
+
+/// Whether the first output token comes out of prefill, or needs a decode step (DistServe's own simulator).
+enum class FirstToken : std::uint8_t { from_prefill, from_decode };
+
+struct PipelineCluster {
+  std::vector<PipelineInstance> instances;
+  SimLink link{};
+  FirstToken first_token = FirstToken::from_prefill;
+};
+
+struct InstanceUse {
+  Microseconds busy_us = 0;  ///< of stage 0
+  std::int64_t steps = 0;    ///< of all stages
+  std::int64_t peak_kv_tokens = 0;
+};
+
+struct PipelineReport {
+  std::vector<RequestOutcome> outcomes;  ///< as the workload
+  std::vector<InstanceUse> use;          ///< as the instances
+  std::int64_t transferred_tokens = 0;   ///< KV that moved between instances
+  std::int64_t left_kv_tokens = 0;       ///< reserved at the end: 0 unless something leaked
+  Microseconds end_us = 0;
+};
+
+/// Runs the workload to its end. Every iteration of every stage is an event. A request that some pool could never
+/// hold is rejected at arrival. Throws InputError where an instance or a role is missing.
+PipelineReport simulate(PipelineCluster const& cluster, Workload const& workload);
+
+}  // namespace windlass
