@@ -16,16 +16,16 @@ void encode_int8_group(EncodeActivations const& op, int token, std::int64_t grou
   float largest = 0;
   for (int i = 0; i < group_size; ++i)
     largest = std::max(largest, std::fabs(column(op, token, group * group_size + i)));
-  float const scale = largest / 127;
+  float const to_code = 127 / largest;  // infinite where the group is zero, or so small that it counts as zero
   std::int32_t sum = 0;
   for (int i = 0; i < group_size; ++i) {
     std::int64_t const c = group * group_size + i;
-    float const code = scale == 0 ? 0 : std::clamp(std::nearbyint(column(op, token, c) / scale), -127.0f, 127.0f);
+    float const code = std::isfinite(to_code) ? std::nearbyint(column(op, token, c) * to_code) : 0;
     static_cast<std::int8_t*>(op.out.values)[token * op.out.stride + c] = std::int8_t(code);
     sum += std::int32_t(code);
   }
   std::int64_t const at = token * (op.out.stride / group_size) + group;
-  op.out.scales[at] = scale;
+  op.out.scales[at] = largest / 127;
   op.out.sums[at] = sum;
 }
 

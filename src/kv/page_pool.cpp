@@ -1,0 +1,84 @@
+#include "src/kv/page_pool.hpp"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "src/core/error.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+std::size_t checked_bytes(PagePoolConfig const& config) {
+  KvShape const& shape = config.shape;
+  if (shape.layers < 1 || shape.kv_heads < 1 || shape.head_dim < 2 || shape.head_dim % 2 != 0)
+    throw InputError(text("KV pages of ", shape.layers, " layers, ", shape.kv_heads, " KV heads and head_dim ",
+                          shape.head_dim, " are impossible: all must be positive and head_dim even"));
+  if (config.pages == 0)
+    throw InputError(text("the KV pool holds no page: one takes ", shape.page_bytes(), " bytes; raise kv_bytes"));
+  if (config.pages > std::numeric_limits<std::size_t>::max() / shape.page_bytes())
+    throw InputError(text("a KV pool of ", config.pages, " pages does not fit into the address space; lower kv_bytes"));
+  return config.pages * shape.page_bytes();
+}
+
+std::byte* reserve(std::size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    throw InputError(text("cannot reserve ", bytes, " bytes for the KV pool (", std::strerror(errno),
+                          "); lower kv_bytes or raise the limit on address space (ulimit -v)"));
+  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: pools work without huge pages, only slower
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
+void PagePool::Unmap::operator()(std::byte* memory) const { munmap(memory, bytes); }
+
+PagePool::PagePool(PagePoolConfig const& config)
+    : shape_(config.shape),
+      memory_(reserve(checked_bytes(config)), Unmap{checked_bytes(config)}),
+      slots_(config.pages) {
+  free_.reserve(config.pages);
+}
+
+std::optional<PageId> PagePool::allocate() {
+  std::uint32_t index = fresh_;
+  if (!free_.empty()) {
+    index = free_.back();
+    free_.pop_back();
+    std::memset(bytes(PageId{index}).data(), 0, shape_.page_bytes());
+  } else if (fresh_ < pages()) {
+    ++fresh_;
+  } else {
+    return std::nullopt;
+  }
+  slots_[index].references = 1;
+  ++slots_[index].generation;
+  return PageId{index};
+}
+
+void PagePool::retain(PageId page) { ++used_slot(page).references; }
+
+void PagePool::release(PageId page) {
+  if (--used_slot(page).references == 0) free_.push_back(number(page));
+}
+
+std::uint32_t PagePool::references(PageId page) const { return slots_.at(number(page)).references; }
+
+std::uint32_t PagePool::generation(PageId page) const { return slots_.at(number(page)).generation; }
+
+std::span<std::byte> PagePool::bytes(PageId page) const {
+  return {memory_.get() + number(page) * shape_.page_bytes(), shape_.page_bytes()};
+}
+
+PagePool::Slot& PagePool::used_slot(PageId page) {
+  ensure(number(page) < slots_.size(), "a page id lies outside of its pool");
+  Slot& slot = slots_[number(page)];
+  ensure(slot.references > 0, "a free page was retained or released");
+  return slot;
+}
+
+}  // namespace windlass
