@@ -10,6 +10,7 @@
 #include "kernels/activations.hpp"
 #include "src/core/hash.hpp"
 #include "src/model/chat_template.hpp"
+#include "src/model/load_mode.hpp"
 #include "src/model/spec.hpp"
 #include "src/model/tokenizer.hpp"
 #include "src/model/weights.hpp"
@@ -17,12 +18,6 @@
 namespace windlass {
 
 class ThreadTeam;
-
-enum class LoadMode : unsigned char {
-  automatic,
-  map,
-  read
-};  ///< automatic: memory-mapped on local file systems, else read
 
 struct ModelConfig {
   std::string path;  ///< a .gguf file or a Hugging Face folder
@@ -55,5 +50,8 @@ struct Model {
 
 /// Reads, checks and repacks a model; `team` does the repacking. Throws InputError or FileError naming file and tensor.
 Model load_model(ModelConfig const& config, ThreadTeam& team);
+
+/// The same without tokenizer and chat template, for ranks that see token ids only.
+Model load_network(ModelConfig const& config, ThreadTeam& team);
 
 }  // namespace windlass

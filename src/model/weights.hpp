@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/packed_matrix.hpp"
+#include "src/core/hash.hpp"
 #include "src/model/spec.hpp"
 
 namespace windlass {
@@ -41,6 +42,8 @@ struct Weights {
   std::vector<LayerWeights> layers;
 
   std::size_t size_bytes() const;  ///< of all matrices, shared bytes counted once
+  /// Of formats, shapes, all norms and biases, and 4 KiB of each matrix: another model's differs.
+  Hash128 sample_hash(Hash128 seed) const;
 };
 
 }  // namespace windlass

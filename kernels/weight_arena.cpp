@@ -1,0 +1,43 @@
+#include "kernels/weight_arena.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+
+#include "src/core/error.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr std::size_t alignment = 64;
+constexpr std::size_t huge_page = std::size_t(1) << 21;
+
+std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
+
+/// Address space is not memory: NORESERVE, and pages come on first write.
+std::shared_ptr<std::byte> map_region(std::size_t bytes) {
+  void* const at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) throw FileError("memory", "reserve space for the weights", errno);
+  return {static_cast<std::byte*>(at), [bytes](std::byte* p) { munmap(p, bytes); }};
+}
+
+}  // namespace
+
+WeightArena::Part WeightArena::allocate(std::size_t bytes) {
+  std::size_t const taken = round_up(std::max<std::size_t>(bytes, 1), alignment);
+  if (taken > free_.size()) {
+    std::size_t const size = round_up(std::max(taken, region_bytes_), huge_page) + huge_page;
+    region_ = map_region(size);
+    auto const address = reinterpret_cast<std::uintptr_t>(region_.get());
+    std::size_t const skip = round_up(address, huge_page) - address;
+    free_ = {region_.get() + skip, size - skip};
+    madvise(free_.data(), free_.size() / huge_page * huge_page, MADV_HUGEPAGE);  // a wish: refusal is harmless
+  }
+  Part part{.bytes = free_.first(bytes), .owner = region_};
+  free_ = free_.subspan(taken);
+  return part;
+}
+
+}  // namespace windlass
