@@ -14,17 +14,17 @@ namespace windlass {
 
 /// Defaults are OpenAI's. Ranges are checked by check(SamplingParameters).
 struct SamplingParameters {
-  double temperature = 1;         ///< 0: greedy
-  double top_p = 1;               ///< (0, 1]
-  int top_k = 0;                  ///< 0: off
-  double min_p = 0;               ///< [0, 1]
-  double presence_penalty = 0;    ///< [-2, 2]
-  double frequency_penalty = 0;   ///< [-2, 2]
-  double repetition_penalty = 1;  ///< > 0; counts prompt and output
-  std::vector<std::pair<TokenId, double>> logit_bias;
-  std::vector<TokenId> allowed_token_ids;  ///< empty: all
-  std::uint64_t seed = 0;                  ///< always set by the time a request reaches the engine
-  int max_tokens = 16;                     ///< generated tokens; 0 is legal (echo, scoring)
+  double temperature = 1;                              ///< 0: greedy
+  double top_p = 1;                                    ///< (0, 1]
+  int top_k = 0;                                       ///< 0: off
+  double min_p = 0;                                    ///< [0, 1]
+  double presence_penalty = 0;                         ///< [-2, 2]
+  double frequency_penalty = 0;                        ///< [-2, 2]
+  double repetition_penalty = 1;                       ///< > 0; counts prompt and output
+  std::vector<std::pair<TokenId, double>> logit_bias;  ///< each [-100, 100]
+  std::vector<TokenId> allowed_token_ids;              ///< empty: all
+  std::uint64_t seed = 0;                              ///< always set by the time a request reaches the engine
+  int max_tokens = 16;                                 ///< generated tokens; 0 is legal (echo, scoring)
   int min_tokens = 0;
   std::vector<std::string> stop;  ///< at most 16 strings, none empty
   bool include_stop_text = false;
