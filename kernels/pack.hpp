@@ -32,10 +32,11 @@ namespace windlass {
 
 class ThreadTeam;
 
-/// Scales of an F8_E4M3 matrix: value = code * scale[row / rows_per_scale][column / columns_per_scale].
+/// Scales of an F8_E4M3 matrix: value = code * scale[(first_row + row) / rows_per_scale][column / columns_per_scale].
 struct BlockScales {
   std::vector<float> values;  ///< [ceil(rows / rows_per_scale), ceil(columns / columns_per_scale)]; empty: all 1
   std::int64_t rows_per_scale = 1, columns_per_scale = 1;
+  std::int64_t first_row = 0;  ///< of the scaled matrix, where the source is only a part of it
 };
 
 /// Consecutive rows of a matrix in a file.

@@ -91,7 +91,8 @@ void dequantize_row(PanelRow const& row, std::span<float> values) {
   if (scales.values.empty()) return;
   std::size_t const per_row =
       (values.size() + std::size_t(scales.columns_per_scale) - 1) / std::size_t(scales.columns_per_scale);
-  float const* const of_row = scales.values.data() + std::size_t(row.source_row / scales.rows_per_scale) * per_row;
+  float const* const of_row =
+      scales.values.data() + std::size_t((scales.first_row + row.source_row) / scales.rows_per_scale) * per_row;
   for (std::size_t k = 0; k < values.size(); ++k) values[k] *= of_row[k / std::size_t(scales.columns_per_scale)];
 }
 

@@ -102,6 +102,9 @@ RowSource TensorFinder::rows(std::string const& name, MatrixShape shape) {
 RowSource TensorFinder::stacked_rows(std::string const& name, MatrixShape shape, std::int64_t count,
                                      std::int64_t index) {
   Tensor const& tensor = get(name + ".weight", {count, shape.rows, shape.columns});
+  if (tensor.type == FileType::f8_e4m3)
+    throw InputError(tensor.where() +
+                     " has FP8 experts in one tensor, which is not supported; use one tensor per expert");
   return source_of(tensor, index * shape.rows, shape.rows);
 }
 
@@ -119,14 +122,7 @@ RowSource part_of(RowSource const& source, std::int64_t first, std::int64_t coun
   part.read = [read = source.read, first](std::int64_t row, std::int64_t rows, std::span<std::byte> out) {
     read(first + row, rows, out);
   };
-  if (!part.scales.values.empty() && part.scales.rows_per_scale < source.rows) {
-    ensure(first % part.scales.rows_per_scale == 0, "a part of scaled rows starts inside a scale");
-    std::size_t const per_row = part.scales.values.size() / std::size_t((source.rows + part.scales.rows_per_scale - 1) /
-                                                                        part.scales.rows_per_scale);
-    part.scales.values.erase(
-        part.scales.values.begin(),
-        part.scales.values.begin() + std::ptrdiff_t(first / part.scales.rows_per_scale * std::int64_t(per_row)));
-  }
+  part.scales.first_row += first;
   return part;
 }
 
