@@ -72,7 +72,8 @@ void run_quantized(MatMul const& op, Queue const& queue) {
   if (op.x.format == ActivationFormat::f32) return run<FloatSlice<Format>>(op, queue);
   if constexpr (!narrow_codes<Format>)
     if (op.weight->scale_group != group_size) return run<Int8HalfGroupSlice<Format>>(op, queue);
-  run<Int8Slice<Format>>(op, queue);
+  if (op.weight->scale_type == ScaleType::f16) return run<Int8Slice<Format, ScaleType::f16>>(op, queue);
+  run<Int8Slice<Format, ScaleType::f32>>(op, queue);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ template <WeightFormat Format>
 constexpr int code_bytes_per_group = narrow_codes<Format> ? 256 : 512;
 
 /// int8 activations, one scale per group of 32: exact integer dot products, float from there.
-template <WeightFormat Format>
+template <WeightFormat Format, ScaleType Scale>
 struct Int8Slice {
   static constexpr int panels = 1;
   static constexpr int groups_at_once = 64;
@@ -61,38 +61,53 @@ struct Int8Slice {
     for (int t = 0; t < Tokens; ++t) sums[t] = acc[t];
   }
 
+  /// Scales of the activations, and for the minimum's term scale * (sum of the codes), group by group.
   template <int Tokens>
-  static void some_groups(Tile const& tile, int first_group, int count, Floats (&acc)[Tokens]) {
-    MatMul const& op = tile.op;
-    std::int64_t const groups = op.x.stride / group_size;
-    alignas(64) float scaled_sums[Tokens][groups_at_once + lanes];  // of the codes, for the minimum's term
-    std::int8_t const* x[Tokens];
-    float const* x_scales[Tokens];
-    std::int32_t const* x_sums[Tokens];
-    for (int t = 0; t < Tokens; ++t) {
-      x[t] = static_cast<std::int8_t const*>(op.x.values) + (tile.token + t) * op.x.stride + first_group * group_size;
-      x_scales[t] = op.x.scales + (tile.token + t) * groups + first_group;
-      x_sums[t] = op.x.sums + (tile.token + t) * groups + first_group;
-      if constexpr (has_min(Format))
-        for (int g = 0; g < count; ++g) scaled_sums[t][g] = x_scales[t][g] * float(x_sums[t][g]);
+  struct Factors {
+    alignas(64) float scale[groups_at_once][Tokens], scaled_sum[groups_at_once][Tokens];
+    alignas(64) std::int32_t start[groups_at_once][Tokens];  // of the integer sum: takes the codes' zero point away
+
+    Factors(Tile const& tile, int first_group, int count) {
+      Activations const& x = tile.op.x;
+      std::int64_t const groups = x.stride / group_size;
+      for (int t = 0; t < Tokens; ++t) {
+        float const* const scales = x.scales + (tile.token + t) * groups + first_group;
+        std::int32_t const* const sums = x.sums + (tile.token + t) * groups + first_group;
+        for (int g = 0; g < count; ++g) {
+          scale[g][t] = scales[g];
+          scaled_sum[g][t] = scales[g] * float(sums[g]);
+          start[g][t] = -zero_code<Format> * sums[g];
+        }
+      }
     }
-    std::byte const* group = op.weight->group(tile.panel, first_group);
-    std::size_t const group_bytes = op.weight->group_bytes();
-    ScaleType const scale_type = op.weight->scale_type;
-    std::size_t const scale_bytes = scale_type == ScaleType::f16 ? 2 * lanes : 4 * lanes;
-    for (int g = 0; g < count; ++g, group += group_bytes) {
+  };
+
+  template <int Tokens>
+  static inline __attribute__((always_inline)) void some_groups(Tile const& tile, int first_group, int count,
+                                                                Floats (&acc)[Tokens]) {
+    constexpr std::size_t code_bytes = code_bytes_per_group<Format>;
+    constexpr std::size_t scale_bytes = Scale == ScaleType::f16 ? 2 * lanes : 4 * lanes;
+    constexpr std::size_t group_bytes = code_bytes + (has_min(Format) ? 2 : 1) * scale_bytes;
+    Activations const& activations = tile.op.x;
+    Factors<Tokens> const factors(tile, first_group, count);
+    std::int64_t const stride = activations.stride;
+    std::int8_t const* x =
+        static_cast<std::int8_t const*>(activations.values) + tile.token * stride + first_group * group_size;
+    std::byte const* group = tile.op.weight->group(tile.panel, first_group);
+    for (int g = 0; g < count; ++g, group += group_bytes, x += group_size) {
       Bytes64 codes[vectors_per_group];
       load_codes<Format>(group, codes);
-      Floats const scale = load_scales(group + code_bytes_per_group<Format>, scale_type);
+      Floats const scale = load_scales(group + code_bytes, Scale);
       Floats minimum = zero();
-      if constexpr (has_min(Format))
-        minimum = load_scales(group + code_bytes_per_group<Format> + scale_bytes, scale_type);
+      if constexpr (has_min(Format)) minimum = load_scales(group + code_bytes + scale_bytes, Scale);
+#pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
-        Ints dot = broadcast_int(-zero_code<Format> * x_sums[t][g]);
+        Ints dot = broadcast_int(zero_code<Format> == 0 ? 0 : factors.start[g][t]);
+#pragma GCC unroll 8
         for (int j = 0; j < vectors_per_group; ++j)
-          dot = dot4<narrow_codes<Format>>(dot, codes[j], x[t] + g * group_size + 4 * j);
-        acc[t] = fma(scale, mul(broadcast(x_scales[t][g]), to_floats(dot)), acc[t]);
-        if constexpr (has_min(Format)) acc[t] = fma(minimum, broadcast(scaled_sums[t][g]), acc[t]);
+          dot = dot4<narrow_codes<Format>>(dot, codes[j], x + t * stride + 4 * j);
+        acc[t] = fma(scale, mul(broadcast(factors.scale[g][t]), to_floats(dot)), acc[t]);
+        if constexpr (has_min(Format)) acc[t] = fma(minimum, broadcast(factors.scaled_sum[g][t]), acc[t]);
       }
     }
   }
@@ -160,6 +175,7 @@ struct Bf16Slice {
     for (int pair = 0; pair < tile.group_count * group_size / 2; ++pair) {
       Bytes64 weights[Panels];
       for (int p = 0; p < Panels; ++p) weights[p] = load_bytes(w[p] + 64 * pair);
+#pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t)
         for (int p = 0; p < Panels; ++p) acc[p][t] = dot2_bf16(acc[p][t], weights[p], x + t * op.x.stride + 2 * pair);
     }

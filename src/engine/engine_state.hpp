@@ -1,0 +1,90 @@
+/// What an Engine holds; included by the engine's own sources only.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "src/engine/engine.hpp"
+#include "src/engine/forward_pass.hpp"
+#include "src/engine/sampling.hpp"
+#include "src/engine/sequence.hpp"
+#include "src/kv/page_pool.hpp"
+#include "src/kv/prefix_index.hpp"
+
+namespace windlass {
+
+/// What becomes of one row of logits.
+struct LogitUse {
+  Sequence* sequence = nullptr;
+  int prompt_position = -1;  ///< >= 0: scores the prompt token at this position; else the row gives the next token
+};
+
+struct SampledToken {
+  TokenId token{};
+  std::optional<PositionLogprobs> logprobs;
+};
+
+/// The batch of one step and what belongs to its rows.
+struct StepWork {
+  Batch batch;
+  std::vector<std::pair<Sequence*, int>> parts;    ///< (sequence, new tokens), in the batch's order
+  std::vector<LogitUse> uses;                      ///< [batch.logit_rows]
+  std::vector<std::vector<SampledToken>> sampled;  ///< [uses][choices that start here]
+
+  void clear();
+};
+
+struct Engine::State {
+  State(Model const& model, EngineConfig const& config, Operations const& operations, ThreadTeam& team);
+
+  // engine.cpp
+  void submit(Request request);
+  std::string refusal(Request const& request) const;
+  void answer_error(RequestId request, std::string message);
+  void remove_cancelled();
+  void finish(Sequence& sequence);
+
+  // engine_admission.cpp
+  void admit();
+  void take_prefix(Sequence& sequence);
+  void give_back_pages(Sequence& sequence);
+  std::unordered_set<Hash128> names_being_computed() const;
+  bool make_room(Sequence& sequence, int positions);
+  bool ensure_pages(Sequence& sequence, int positions);
+  void preempt_last();
+
+  // engine_step.cpp
+  void step();
+  void plan_work();
+  void add_to_batch(Sequence& sequence, int tokens);
+  void sample_block(LogitBlock const& block);
+  void sample_row(LogitBlock const& block, int row, SamplingScratch& scratch);
+  void advance();
+  void start_choices(Sequence& first, std::vector<SampledToken> const& tokens);
+  void take_token(Sequence& sequence, SampledToken const& token);
+  void index_blocks(Sequence& sequence);
+
+  Model const& model;
+  EngineConfig config;
+  ThreadTeam& team;
+  std::vector<std::unique_ptr<PagePool>> pools;  // [groups]
+  std::vector<LayerGroup> groups;
+  PrefixIndex index;
+  ForwardPass forward;
+  std::string identity;    // of the model, for block names
+  std::string arithmetic;  // arithmetic id
+  KvFormat kv;
+  std::deque<std::unique_ptr<Sequence>> waiting;   // oldest first; preempted ones at the front
+  std::vector<std::unique_ptr<Sequence>> running;  // in order of admission
+  std::unordered_map<RequestId, std::weak_ptr<RequestState>> requests;
+  std::vector<Answer> answers;
+  std::vector<SamplingScratch> scratch;  // [threads]
+  StepWork work;
+  EngineCounters counts;
+  std::uint64_t next_sequence = 1;
+};
+
+}  // namespace windlass

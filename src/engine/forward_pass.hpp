@@ -1,0 +1,100 @@
+/// The forward pass of one model: tokens in, logits out, K and V written into pages. Written once, against the operator
+/// contracts of kernels/.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/operations.hpp"
+#include "src/core/collective.hpp"
+#include "src/core/thread_team.hpp"
+#include "src/kv/layer_group.hpp"
+#include "src/model/model.hpp"
+
+namespace windlass {
+
+/// Which layers share pages: layers of equal attention window form a group, in the order of their first layer.
+struct LayerGroups {
+  std::vector<int> windows;  ///< [groups]; 0: full attention
+  std::vector<int> layers;   ///< [groups] layers in each
+  std::vector<int> group;    ///< [model layers] group of a layer
+  std::vector<int> index;    ///< [model layers] position of a layer within its group
+};
+/// Throws InputError where a model has more unlike windows than max_layer_groups.
+LayerGroups layer_groups(ModelSpec const& spec);
+
+KvFormat kv_format(Precision precision, Operations const& operations);
+
+enum class Normalizers : std::uint8_t { skip, compute };
+
+/// One step's rows: every sequence's new tokens, one after the other.
+struct Batch {
+  std::vector<TokenId> tokens;                       ///< [rows]
+  std::vector<int> positions;                        ///< [rows]
+  std::vector<std::vector<SequenceRows>> sequences;  ///< [groups][sequences]; they differ in the page tables only
+  std::vector<int> logit_rows;                       ///< ascending rows whose logits are wanted
+  int max_context = 0;                               ///< 1 + the largest position
+  Normalizers normalizers = Normalizers::skip;       ///< compute: log-probabilities are wanted
+
+  void clear();
+};
+
+/// Logits of some of Batch::logit_rows: entry i belongs to logit_rows[first + i]. Valid during the call.
+struct LogitBlock {
+  int first = 0, count = 0;
+  float* logits = nullptr;  ///< [count, stride]
+  std::int64_t stride = 0;
+  float const* normalizers = nullptr;  ///< [count], see LogNormalizer
+};
+
+struct ForwardLimits {
+  int rows = 0;  ///< of one batch, at most
+  int max_context = 0;
+};
+
+/// Allocates its buffers once; run() does not. Local.
+class ForwardPass {
+ public:
+  ForwardPass(Model const& model, Precision precision, Operations const& operations, ThreadTeam& team,
+              ForwardLimits const& limits);
+  ~ForwardPass();
+
+  /// `groups` in the order of layer_groups(). Logits come in blocks of at most `logit_block_rows`.
+  void run(Batch const& batch, std::span<LayerGroup const> groups, std::function<void(LogitBlock const&)> const& sink);
+
+  static constexpr int logit_block_rows = 64;
+  std::size_t buffer_bytes() const;
+
+ private:
+  struct Buffers;
+  /// Rows of floats in one of the buffers.
+  struct Rows {
+    float* data;  // [count, stride]
+    std::int64_t stride;
+    int count;
+  };
+  void rotations(Batch const& batch);
+  void run_layer(Batch const& batch, std::span<LayerGroup const> groups, int layer);
+  void attention(Batch const& batch, std::span<LayerGroup const> groups, int layer);
+  void feed_forward(FeedForward const& network, Rows const& x, Rows const& y, Accumulate accumulate);
+  void experts(LayerWeights const& weights, Rows const& y);
+  void one_expert(FeedForward const& network, int count, Rows const& y);
+  void run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink);
+  void norm(Rows const& x, std::vector<float> const& weight, Rows const& y, Accumulate accumulate);
+  void encode(Rows const& x, PackedMatrix const& reader);
+  void product(PackedMatrix const& weight, std::vector<float> const& bias, Slices const& slices, Rows const& y,
+               Accumulate accumulate);
+
+  Model const& model_;
+  Precision precision_;
+  Operations const& operations_;
+  Queue queue_;
+  ForwardLimits limits_;
+  LayerGroups groups_;
+  Slices output_slices_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+}  // namespace windlass
