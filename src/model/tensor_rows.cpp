@@ -1,5 +1,7 @@
 #include "src/model/tensor_rows.hpp"
 
+#include <charconv>
+
 #include "kernels/reference/dequantize.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
@@ -27,6 +29,14 @@ bool ends_with_any(std::string_view name, std::initializer_list<std::string_view
   for (std::string_view const ending : endings)
     if (name.ends_with(ending)) return true;
   return false;
+}
+
+bool is_beyond(TensorFinder::Known const& known, std::string_view name) {
+  if (!name.starts_with(known.layer_prefix)) return false;
+  std::int64_t layer = 0;
+  std::string_view const number = name.substr(known.layer_prefix.size());
+  auto const result = std::from_chars(number.data(), number.data() + number.size(), layer);
+  return result.ec == std::errc{} && layer >= known.layers;
 }
 
 /// Buffers that older checkpoints carry, and scales of quantised activations and caches, which are not quantised here.
@@ -108,9 +118,9 @@ RowSource TensorFinder::stacked_rows(std::string const& name, MatrixShape shape,
   return source_of(tensor, index * shape.rows, shape.rows);
 }
 
-void TensorFinder::check_all_used(std::string const& prefix) const {
+void TensorFinder::check_all_used(Known const& known) const {
   for (auto const& [name, tensor] : tensors_->all())
-    if (name.starts_with(prefix) && !used_.contains(name) && !is_needless(name))
+    if (name.starts_with(known.prefix) && !used_.contains(name) && !is_needless(name) && !is_beyond(known, name))
       throw InputError(text(tensor.where(),
                             " is not part of the architecture that the configuration names; the "
                             "answers would be wrong without it"));

@@ -34,9 +34,13 @@ class TensorFinder {
   /// Matrix `index` of `count` in the tensor `name`.weight [count, rows, columns].
   RowSource stacked_rows(std::string const& name, MatrixShape shape, std::int64_t count, std::int64_t index);
 
-  /// Throws InputError where a tensor whose name starts with `prefix` was never asked for and is not one of those known
-  /// to be needless.
-  void check_all_used(std::string const& prefix) const;
+  /// Throws InputError where a tensor whose name starts with `prefix` was never asked for, is not one of those known to
+  /// be needless, and does not belong to a layer beyond the last one (`layer_prefix` and a number >= `layers`).
+  struct Known {
+    std::string prefix, layer_prefix;
+    std::int64_t layers = 0;
+  };
+  void check_all_used(Known const& known) const;
 
  private:
   std::vector<float> values(Tensor const& tensor) const;

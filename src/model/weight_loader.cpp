@@ -33,7 +33,10 @@ class WeightLoader {
     for (std::size_t l = 0; l < spec_.layers.size(); ++l) weights.layers.push_back(layer(l));
     weights.final_norm = norm(names_.final_norm, spec_.hidden);
     weights.head = head(weights.embedding);
-    finder_.check_all_used(names_.text_prefix);
+    std::string const& layer_name = names_.layer.attention_norm;
+    finder_.check_all_used({.prefix = names_.text_prefix,
+                            .layer_prefix = layer_name.substr(0, layer_name.find("{l}")),
+                            .layers = std::int64_t(spec_.layers.size())});
     return weights;
   }
 
