@@ -18,7 +18,9 @@ struct SimRequest {
   Microseconds arrival_us = 0;
   TokenLengths lengths{};
   std::int32_t model = 0;                     ///< index of the model asked for
+  std::int32_t session = 0;                   ///< requests of one conversation share it
   std::vector<std::uint64_t> block_hashes{};  ///< of the prompt's blocks, in order; empty: nothing is shared
+  std::vector<std::uint64_t> whole_hashes{};  ///< of the blocks of prompt and output; empty: as the prompt's
 };
 
 /// Requests in order of arrival.
@@ -43,6 +45,22 @@ struct WorkloadRecipe {
 /// `recipe.requests` requests, the first at 0. Lengths and gaps use streams of their own, so one seed gives the same
 /// lengths at every rate.
 Workload make_workload(WorkloadRecipe const& recipe);
+
+/// Conversations about documents. Documents are asked for by Zipf's law; a turn repeats all that was said before it.
+struct ConversationRecipe {
+  std::int64_t requests;
+  ArrivalProcess arrivals;
+  std::int64_t documents;
+  double zipf_exponent;
+  double follow_up_share;             ///< of the requests that continue an earlier conversation
+  double document_tokens;             ///< mean, log-normal with the same deviation
+  double question_tokens;             ///< mean, exponential
+  double output_tokens;               ///< mean, exponential
+  std::int32_t max_tokens = 131'072;  ///< of one conversation; then another one starts
+  std::int32_t block_tokens = 512;
+  std::uint64_t seed = 0;
+};
+Workload make_conversations(ConversationRecipe const& recipe);
 
 LengthSampler fixed_lengths(TokenLengths lengths);
 

@@ -1,0 +1,57 @@
+/// Disaggregated instances with prefix caches and load-based rejection: Mooncake and MemServe.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "src/policy/early_rejection.hpp"
+#include "src/policy/eviction.hpp"
+#include "src/policy/routing.hpp"
+#include "src/sim/outcome.hpp"
+#include "src/sim/workload.hpp"
+
+namespace windlass {
+
+enum class PrefillChoice : std::uint8_t {
+  by_cost,  ///< plan_route with `route`
+  random,
+  session,  ///< all requests of a session on one instance
+};
+
+/// What stays in the prefill instances' caches.
+enum class KeptKv : std::uint8_t {
+  nothing,
+  prompt,             ///< PD-Caching-1 and -2
+  prompt_and_output,  ///< PD-Caching-3: decode-made KV comes back
+};
+
+struct CacheCluster {
+  std::int64_t prefill_instances, decode_instances;
+  PrefillEstimate prefill;
+  StepEstimate step;
+  double kv_us_per_token;    ///< of a link between two instances
+  std::int64_t layers = 80;  ///< KV leaves layer by layer: the last layer's is exposed
+  std::int32_t block_tokens = 512;
+  std::size_t cache_blocks;  ///< of one prefill instance
+  EvictionRule eviction = EvictionRule::least_recent;
+  KeptKv kept = KeptKv::prompt;
+  PrefillChoice choice = PrefillChoice::by_cost;
+  RouteRule route{};
+  RejectionRule rejection = RejectionRule::late;
+  ServiceLevel level{.ttft_ms = 1e12, .tpot_ms = 1e12};  ///< refused beyond it; TPOT limits the time of one step
+  Microseconds decode_duration_us = 0;                   ///< t_d of predictive rejection
+  std::uint64_t seed = 0;                                ///< of random choices
+};
+
+struct CacheReport {
+  std::vector<RequestOutcome> outcomes;
+  std::int64_t prompt_blocks = 0, hit_blocks = 0;  ///< whole blocks of prefilled prompts; those that needed no prefill
+  std::int64_t fetched_tokens = 0, replicated_tokens = 0, handoff_tokens = 0;
+  Microseconds wasted_prefill_us = 0;  ///< of prompts that were refused after prefill
+  std::vector<double> decode_loads;    ///< mean step over the limit, sampled every second while requests come
+};
+
+/// Runs the workload to its end. Throws InputError without prefill or decode instances.
+CacheReport simulate(CacheCluster const& cluster, Workload const& workload);
+
+}  // namespace windlass
