@@ -80,6 +80,13 @@ class GgufBuilder {
     offset_ += tensor.bytes;
     return *this;
   }
+  /// F32 with these values.
+  GgufBuilder& values(std::string const& name, std::vector<std::uint64_t> const& sizes,
+                      std::vector<float> const& values) {
+    tensor({name, sizes, ggml_f32, values.size() * 4});
+    std::memcpy(data_.data() + data_.size() - values.size() * 4, values.data(), values.size() * 4);
+    return *this;
+  }
   GgufBuilder& add_tensor(GgufTensor const& tensor, std::uint64_t offset) {
     ++tensors_;
     infos_.put_text(tensor.name).put(std::uint32_t(tensor.sizes.size()));
