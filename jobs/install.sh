@@ -125,8 +125,7 @@ report_missing() {
 
 find_missing
 [ ${#missing[@]} = 0 ] && exit 0
-mkdir -p build
-if can_install; then install_missing || true; hash -r; find_missing; fi
+if can_install; then mkdir -p build; install_missing || true; hash -r; find_missing; fi
 [ ${#missing[@]} = 0 ] && exit 0
 report_missing
 exit 3
