@@ -1,24 +1,14 @@
 // The machine's own limits, one JSON line each: read bandwidth of memory and caches, peak multiply-add rates.
 //   machine [--threads N] [--memory-mib 1024]
-#include <sched.h>
-
 #include <cstdio>
 #include <vector>
 
 #include "bench/arguments.hpp"
 #include "kernels/peak_rates.hpp"
+#include "mpi/topology.hpp"
 
 namespace windlass {
 namespace {
-
-std::vector<int> allowed_cpus() {
-  cpu_set_t set;
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-  return cpus;
-}
 
 void print(std::string const& what, int threads, char const* unit, MeasuredRate const& rate) {
   std::printf("{\"what\":\"%s\",\"threads\":%d,\"unit\":\"%s\",\"min\":%.1f,\"median\":%.1f,\"max\":%.1f}\n",
@@ -36,7 +26,7 @@ void measure_with(int threads, std::vector<int> cpus, std::size_t memory_bytes) 
 }
 
 int run(int argc, char** argv) {
-  std::vector<int> const cpus = allowed_cpus();
+  std::vector<int> const cpus = find_cores().cpus;
   bench::Arguments const arguments(argc, argv, {{"threads", text(cpus.size())}, {"memory-mib", "1024"}});
   int const threads = int(arguments.integer("threads"));
   if (threads < 1 || threads > int(cpus.size()))

@@ -70,7 +70,8 @@ find_missing() {
   need "Kokkos >= 3.4" kokkos "libtrilinos-kokkos-dev" "kokkos"
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return
-  need "clang-tidy and clang-format" "tool clang-tidy && tool clang-format" "clang-tidy clang-format" "llvm"
+  need "clang-format" "tool clang-format" "clang-format" "llvm"
+  need "clang-tidy >= 15" "tool clang-tidy-16 || tool clang-tidy-15 || tool clang-tidy-19" "clang-tidy-16" "llvm@15:"
   need "MPICH under its Debian names" "tool mpicxx.mpich && tool mpiexec.mpich" "mpich libmpich-dev" "mpich"
 }
 
