@@ -20,8 +20,11 @@ constexpr int attention_span = tiles_per_span * block_tokens;
 /// Order of sums (design: canonical order): each tile of 64 absolute positions yields (o, m, l) from its own maximum;
 /// tiles of a span of 1,024 are merged in ascending order into an empty (o, m, l); spans are merged in the tree of
 /// kernels/slices.hpp over the absolute span index from 0 (a fully masked tile or span is an exact no-op). bf16 pages:
-/// q and the tile's probabilities are rounded to bf16, sums in float32. Grouped-query attention: Ainslie et al. 2023,
-/// arXiv:2305.13245; tiles: Milakov & Gimelshein 2018, arXiv:1805.02867.
+/// q and the tile's probabilities are rounded to bf16 (q after its product with scale * log2 e, or with scale where
+/// there is a soft cap; the sum l of a tile takes the probabilities before rounding), sums in float32. Differs from
+/// `reference` by 1e-5 of the largest |v| seen (root mean square 1e-6); bf16 pages by 2^-8 of it, where a probability
+/// rounds the other way (root mean square 2^-13).
+/// Grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245; tiles: Milakov & Gimelshein 2018, arXiv:1805.02867.
 struct PagedAttention {
   float* out = nullptr;  ///< [rows, out_stride]: [heads, d]
   std::int64_t out_stride = 0;

@@ -16,7 +16,7 @@
 /// min |
 ///
 /// Scales [k / scale_group][r] and mins [k / scale_group][r] follow the codes, as f16 or f32 (`scale_type`);
-/// scale_group is 32, or 16 (Q6_K).
+/// scale_group is 32, or 16 (Q6_K; 8-bit formats only).
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,7 @@ char const* name(WeightFormat format);
 struct PackedMatrix {
   WeightFormat format = WeightFormat::f32;
   ScaleType scale_type = ScaleType::none;  ///< none unless the format is quantised
-  int scale_group = group_size;            ///< 32 or 16
+  int scale_group = group_size;            ///< 32; 8-bit formats: or 16
   int rows = 0;                            ///< outputs, N
   int columns = 0;                         ///< inputs, K
   std::span<std::byte const> bytes;        ///< panels() * groups() * group_bytes(), aligned to 64

@@ -145,11 +145,18 @@ class ActivationRows {
             .scales = scales_.data(),
             .sums = sums_.data(),
             .stride = round_up(columns, group_size)};
+    std::size_t const value_bytes = format == ActivationFormat::f32 ? 4 : format == ActivationFormat::bf16 ? 2 : 1;
+    bytes_ = std::size_t(tokens) * std::size_t(view.stride) * value_bytes;
   }
   Activations view;
 
+  std::vector<std::byte> values() const { return {values_.data(), values_.data() + bytes_}; }
+  std::vector<float> scales() const { return {scales_.begin(), scales_.end()}; }
+  std::vector<std::int32_t> sums() const { return {sums_.begin(), sums_.end()}; }
+
  private:
   AlignedBytes values_;
+  std::size_t bytes_;
   AlignedArray<float> scales_;
   AlignedArray<std::int32_t> sums_;
 };

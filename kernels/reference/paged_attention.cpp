@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "kernels/attention.hpp"
@@ -18,7 +19,7 @@ struct Partial {
 
 /// One row and head: where its query is and which positions it sees.
 struct Query {
-  std::vector<double> q;  // [head_dim], rounded to the page format
+  std::vector<double> q;  // [head_dim], scaled, in the page format
   int kv_head;
   int first_position, last_position;
 };
@@ -28,8 +29,8 @@ double score(PagedAttention const& op, Query const& query, std::byte const* k_ti
   double dot = 0;
   for (int i = 0; i < shape.head_dim; ++i)
     dot += query.q[std::size_t(i)] * double(load_element(k_tile, shape.format, k_element(shape, position, i)));
-  double const s = dot * double(op.scale);
-  return op.soft_cap > 0 ? double(op.soft_cap) * std::tanh(s / double(op.soft_cap)) : s;
+  if (op.soft_cap > 0) return double(op.soft_cap) * std::tanh(dot / double(op.soft_cap));
+  return dot * std::numbers::ln2;  // q holds a factor log2 e
 }
 
 /// The tile of block `block` in page `page`, masked to the positions that the query sees (at least one).
@@ -71,8 +72,9 @@ void attend(PagedAttention const& op, SequenceRows const& sequence, int row_in_s
               .kv_head = head / (op.heads / shape.kv_heads),
               .first_position = op.window > 0 ? std::max(0, position - op.window + 1) : 0,
               .last_position = position};
+  float const factor = op.soft_cap > 0 ? op.scale : op.scale * std::numbers::log2e_v<float>;
   for (int i = 0; i < shape.head_dim; ++i)
-    query.q.push_back(double(round_to(shape.format, op.q[row * op.q_stride + head * shape.head_dim + i])));
+    query.q.push_back(double(round_to(shape.format, op.q[row * op.q_stride + head * shape.head_dim + i] * factor)));
   Partial sum{.o = std::vector<double>(std::size_t(shape.head_dim), 0)};
   for (int block = query.first_position / block_tokens; block <= position / block_tokens; ++block)
     merge(sum, attend_to_tile(op, query, block, sequence.pages[block]));
