@@ -1,0 +1,77 @@
+/// The loop of `windlass batch`: lines in, steps of the engine, records out.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "src/core/clock.hpp"
+#include "src/serve/answer_writer.hpp"
+#include "src/serve/batch_input.hpp"
+#include "src/serve/request_runner.hpp"
+
+namespace windlass {
+
+enum class BatchEnd : std::uint8_t {
+  done,  ///< every line has its record
+  again  ///< work remains for the next run
+};
+
+struct BatchJobConfig {
+  int max_requests_running = 64;  ///< given to the engine at once
+  Microseconds drain_us = 30'000'000;
+  std::uint64_t job_seed = 0;
+};
+
+/// Everything must outlive the job. The functions are called from the loop's thread, at least ten times a second.
+struct BatchJobParts {
+  RequestRunner& runner;
+  BatchInput& input;
+  AnswerWriter& writer;
+  std::function<bool()> drain_wanted;  ///< true from the moment on at which running requests shall only be finished
+  std::function<void()> on_progress;
+};
+
+/// Local; run() is called once.
+class BatchJob {
+ public:
+  BatchJob(BatchJobParts parts, BatchJobConfig const& config) : parts_(std::move(parts)), config_(config) {}
+
+  /// Ends when the input is answered, or after a drain. Records may still be on their way: close the writer. Throws
+  /// what the input or the writer throws; what was answered until then is written all the same.
+  BatchEnd run();
+
+  std::int64_t run_errors() const { return run_errors_; }  ///< requests to be tried again by a later run
+
+ private:
+  /// A line that the engine works on.
+  struct OpenLine {
+    RecordHead head;
+    ApiRequest request;
+    std::vector<Answer> answers;
+    std::size_t missing = 0;  ///< answers that have not come yet
+    std::uint64_t input_bytes = 0;
+  };
+  struct OpenPrompt {
+    std::shared_ptr<OpenLine> line;
+    std::size_t index = 0;
+  };
+
+  bool keep_going();
+  void take_lines();
+  void start(PreparedLine line);
+  void take_answers();
+  void finish(Answer answer);
+  void fail(OpenLine const& line, Answer const& answer);
+  void cancel_all();
+
+  BatchJobParts parts_;
+  BatchJobConfig config_;
+  std::unordered_map<std::uint64_t, OpenPrompt> open_;  ///< by request id
+  std::uint64_t next_request_ = 1;
+  std::int64_t run_errors_ = 0;
+  Microseconds drain_deadline_us_ = never_us;
+};
+
+}  // namespace windlass

@@ -1,0 +1,31 @@
+/// Answers in OpenAI's words: bodies of completions and chats, and the batch records that carry them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "src/core/hash.hpp"
+#include "src/engine/request.hpp"
+#include "src/serve/api_error.hpp"
+#include "src/serve/openai_request.hpp"
+
+namespace windlass {
+
+/// What every record of a request has.
+struct RecordHead {
+  Hash128 key;  ///< of the journal (src/store/README.md); ids are made from it
+  std::string custom_id;
+  std::int64_t created_s = 0;  ///< seconds since 1970
+};
+
+/// The record of a request that was answered; `answers` has one entry per prompt, none with an error. `tokenizer` may
+/// be null: then a token's text is "token_id:N".
+std::string answer_record(RecordHead const& head, ApiRequest const& request, std::span<Answer const> answers,
+                          Tokenizer const* tokenizer);
+
+/// The record of a request that can never be answered: status 400 and OpenAI's error object.
+std::string error_record(RecordHead const& head, ApiError::Details const& problem);
+
+}  // namespace windlass

@@ -1,0 +1,36 @@
+/// What answers requests: the engine, or in tests something that answers at once.
+#pragma once
+
+#include <vector>
+
+#include "src/engine/engine.hpp"
+
+namespace windlass {
+
+/// Local; one thread calls it. See Engine for what the calls mean.
+class RequestRunner {
+ public:
+  virtual ~RequestRunner() = default;
+  virtual void submit(Request request) = 0;
+  virtual void cancel(RequestId request) = 0;
+  virtual bool idle() const = 0;
+  virtual void step() = 0;
+  virtual std::vector<Answer> take_answers() = 0;
+  virtual EngineCounters counters() const = 0;
+};
+
+class EngineRunner final : public RequestRunner {
+ public:
+  explicit EngineRunner(Engine& engine) : engine_(&engine) {}
+  void submit(Request request) override { engine_->submit(std::move(request)); }
+  void cancel(RequestId request) override { engine_->cancel(request); }
+  bool idle() const override { return engine_->idle(); }
+  void step() override { engine_->step(); }
+  std::vector<Answer> take_answers() override { return engine_->take_answers(); }
+  EngineCounters counters() const override { return engine_->counters(); }
+
+ private:
+  Engine* engine_;
+};
+
+}  // namespace windlass
