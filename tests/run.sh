@@ -33,6 +33,8 @@ fi
 
 jobs=${WINDLASS_JOBS:-$(nproc)}
 results=build/test-results
+fuzz_seconds=2
+[ -n "$long" ] && fuzz_seconds=120
 say() { printf '\n== [%4d s] %s\n' "$SECONDS" "$*"; }
 
 # record STAGE NAME passed|failed [SECONDS]: a result that no CTest run reports, for the table.
@@ -72,7 +74,7 @@ run_tests() {
   [ -s "$results/$stage.xml" ] || record "$stage" ctest failed
 }
 
-full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON && run_tests "$1"; }
+full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzz_seconds" && run_tests "$1"; }
 
 # Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
 kokkos_tests='kokkos|kernel|reference_models'
@@ -124,7 +126,6 @@ WINDLASS_DEMO_MODEL=$(bash jobs/fetch_demo_model.sh) || exit
 export WINDLASS_DEMO_MODEL
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=false  # a bare machine has no remote shell, and needs none
-[ -n "$long" ] && export WINDLASS_FUZZ_SECONDS=${WINDLASS_FUZZ_SECONDS:-120}
 
 for stage in $stages; do
   case $stage in
