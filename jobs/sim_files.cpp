@@ -103,6 +103,21 @@ Workload read_azure_trace(std::string const& path) {
   return workload;
 }
 
+std::map<std::string, MultiplexProfile> read_multiplex_profiles(std::string const& path) {
+  Table const table = read_csv(path);
+  auto const model = table.column("model"), gpus = table.column("num_gpus"), sm = table.column("sm_percent"),
+             batch = table.column("batch_size"), tokens = table.column("sequence_length"),
+             prefill = table.column("prefill_ms"), decode = table.column("decode_ms");
+  std::map<std::string, MultiplexProfile> profiles;
+  for (std::size_t row = 0; row < table.rows.size(); ++row)
+    profiles[table.rows[row][model]][int(table.value(row, gpus))][int(table.value(row, sm))].push_back(
+        {.batch = int(table.value(row, batch)),
+         .tokens = int(table.value(row, tokens)),
+         .prefill_s = table.value(row, prefill) / 1000,
+         .decode_s = table.value(row, decode) / 1000});
+  return profiles;
+}
+
 Workload read_mooncake_trace(std::string const& path) {
   std::ifstream file(path);
   if (!file) throw FileError(path, "open", errno);

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
+#include "src/policy/multiplex_estimate.hpp"
 #include "src/sim/table_latency.hpp"
 #include "src/sim/workload.hpp"
 
@@ -26,6 +28,10 @@ LengthSampler read_azure_lengths(std::string const& path);
 
 /// The requests of an Azure trace as they came. Times are relative to the first.
 Workload read_azure_trace(std::string const& path);
+
+/// Times by model name, from a table with columns model, num_gpus, sm_percent, batch_size, sequence_length, prefill_ms,
+/// decode_ms (-1: not measured).
+std::map<std::string, MultiplexProfile> read_multiplex_profiles(std::string const& path);
 
 /// A Mooncake trace: one JSON object a line with timestamp (ms), input_length, output_length, hash_ids.
 Workload read_mooncake_trace(std::string const& path);
