@@ -1,0 +1,226 @@
+// windlass batch: a file of requests in, a journal of answers out.
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "jobs/batch_options.hpp"
+#include "jobs/batch_output.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/console.hpp"
+#include "jobs/drain_signals.hpp"
+#include "jobs/engine_setup.hpp"
+#include "jobs/exit_codes.hpp"
+#include "jobs/option_parsing.hpp"
+#include "jobs/status_file.hpp"
+#include "jobs/version.hpp"
+#include "mpi/job.hpp"
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+#include "src/serve/batch_job.hpp"
+#include "src/serve/report.hpp"
+#include "src/store/atomic_file.hpp"
+
+namespace windlass {
+namespace {
+
+RequestRules rules_of(BatchOptions const& options, Model const& model) {
+  RequestRules rules{.model_name = options.served_model_name.empty() ? options.model.path : options.served_model_name,
+                     .served_model_name = options.served_model_name,
+                     .tokenizer = model.tokenizer.get(),
+                     .tokenizer_problem = model.tokenizer_problem,
+                     .chat_problem = model.chat_template_problem,
+                     .vocab = model.spec.vocab,
+                     .max_model_len = model.max_model_len,
+                     .max_logprobs = options.max_logprobs,
+                     .job_seed = options.seed};
+  if (model.chat_template)
+    rules.render_chat = [&model](boost::json::object const& variables) {
+      return model.chat_template->render(variables);
+    };
+  if (options.use_model_sampling_defaults) rules.defaults = model.suggested;
+  return rules;
+}
+
+/// One run from the loaded model to the last record.
+class BatchRun {
+ public:
+  BatchRun(BatchOptions const& options, DrainSignals const& signals, std::string mpi_library)
+      : options_(options), signals_(signals), mpi_library_(std::move(mpi_library)), output_(options) {}
+
+  int run() {
+    setup_ = set_up_engine(options_, output_.recorded_arithmetic());
+    RequestRules const rules = rules_of(options_, setup_->model);
+    output_.begin(options_, *setup_);
+    announce();
+    BatchInput input(open_input(options_.input), rules, output_.finished(),
+                     {.max_line_bytes = options_.max_line_bytes});
+    AnswerWriter writer(output_.lines(), ledger_, setup_->model.tokenizer.get());
+    std::exception_ptr problem;
+    BatchEnd end = BatchEnd::again;
+    try {
+      end = answer(input, writer);
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    close(writer, problem);
+    bool const nothing_done = ledger_.counts().records() == 0 && run_errors_ > 0;
+    std::string const status = problem || nothing_done ? "failed" : end == BatchEnd::done ? "done" : "again";
+    tell(input, status);
+    if (problem) std::rethrow_exception(problem);
+    if (nothing_done) throw std::runtime_error(text("all ", run_errors_, " requests failed; nothing was answered"));
+    return end == BatchEnd::done ? exit_done : exit_again;
+  }
+
+ private:
+  void announce() const {
+    if (options_.quiet) return;
+    Model const& model = setup_->model;
+    log_info(text("windlass ", program_version(), " (", program_commit(), "): ", options_.model.path, ", ",
+                  model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
+                  ", ", setup_->threads, " threads, KV cache of ", setup_->kv_bytes >> 20, " MiB"));
+    if (output_.finished().size() > 0)
+      log_info(text("resuming: ", output_.finished().size(), " records are in ", options_.output));
+  }
+
+  BatchEnd answer(BatchInput& input, AnswerWriter& writer) {
+    EngineRunner runner(*setup_->engine);
+    ProgressConsole console(options_.quiet ? ProgressStyle::none : progress_style_of_standard_error());
+    start_us_ = now_us();
+    BatchJob job({.runner = runner,
+                  .input = input,
+                  .writer = writer,
+                  .drain_wanted = [&] { return signals_.wanted(); },
+                  .on_progress = [&] { console.update([&] { return progress(input); }); }},
+                 {.max_requests_running = options_.max_num_seqs,
+                  .drain_us = Microseconds(options_.drain_seconds * 1e6),
+                  .job_seed = options_.seed});
+    BatchEnd end = BatchEnd::again;
+    std::exception_ptr problem;
+    try {
+      end = job.run();
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    run_errors_ = job.run_errors();
+    console.finish(progress(input));
+    if (problem) std::rethrow_exception(problem);
+    return end;
+  }
+
+  /// What was answered is written even where the run failed; its first problem is the one that is told.
+  void close(AnswerWriter& writer, std::exception_ptr& problem) {
+    try {
+      writer.close();
+    } catch (...) {
+      if (!problem) problem = std::current_exception();
+    }
+    seconds_ = double(now_us() - start_us_) * 1e-6;
+  }
+
+  BatchProgress progress(BatchInput const& input) const {
+    BatchCounts const counts = ledger_.counts();
+    return {.seconds = double(now_us() - start_us_) * 1e-6,
+            .records = counts.records(),
+            .skipped = std::int64_t(input.skipped_lines()),
+            .tokens = counts.prompt_tokens + counts.generated_tokens,
+            .finished_bytes = counts.input_bytes,
+            .skipped_bytes = input.skipped_bytes(),
+            .total_bytes = input.total_bytes()};
+  }
+
+  void tell(BatchInput const& input, std::string const& status) const {
+    BatchReport const report = make_report(input, status);
+    if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
+    if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
+  }
+
+  BatchReport make_report(BatchInput const& input, std::string const& status) const {
+    Model const& model = setup_->model;
+    char host[256] = "";
+    if (::gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+    BatchReport report{.status = status,
+                       .counts = ledger_.counts(),
+                       .skipped = std::int64_t(input.skipped_lines()),
+                       .run_errors = run_errors_,
+                       .seconds = seconds_,
+                       .load_seconds = model.load_seconds,
+                       .engine = setup_->engine->counters(),
+                       .ttft = ledger_.ttft(),
+                       .tpot = ledger_.tpot(),
+                       .version = program_version(),
+                       .commit = program_commit(),
+                       .mpi_library = mpi_library_,
+                       .host = host,
+                       .processor = setup_->cores.processor,
+                       .cores = setup_->cores.machine_cores,
+                       .threads = setup_->threads,
+                       .model_path = options_.model.path,
+                       .model_identity = to_hex(model.identity),
+                       .architecture = model.spec.architecture,
+                       .model_bytes = model.file_bytes,
+                       .weight_bytes = model.weights.size_bytes(),
+                       .kv_bytes = std::uint64_t(setup_->kv_bytes),
+                       .arithmetic = output_.arithmetic(),
+                       .configuration = options_.given};
+    report.configuration["threads"] = text(setup_->threads);
+    report.configuration["backend"] = setup_->operations->name;
+    report.configuration["max-model-len"] = text(model.max_model_len);
+    report.configuration["kv-cache-memory"] = text(setup_->kv_bytes);
+    return report;
+  }
+
+  BatchOptions const& options_;
+  DrainSignals const& signals_;
+  std::string mpi_library_;
+  BatchOutput output_;
+  std::unique_ptr<EngineSetup> setup_;
+  BatchLedger ledger_;
+  std::int64_t run_errors_ = 0;
+  Microseconds start_us_ = 0;
+  double seconds_ = 0;
+};
+
+/// The same on every rank, so that all leave together; rank 0 says why.
+int refuse_several_ranks(WorldPlace place, StatusFile const& status) {
+  if (place.world_rank != 0) return exit_usage;
+  std::string const reason =
+      text("started with ", place.world_ranks, " ranks, and this version runs one; use mpirun -n 1");
+  status.write("failed", reason);
+  log_info("error: " + reason);
+  return exit_usage;
+}
+
+int run_with_status(BatchOptions const& options, DrainSignals const& signals, StatusFile const& status) {
+  MpiJob const mpi(detect_launcher(process_environment()));
+  if (mpi.place().world_ranks > 1) return refuse_several_ranks(mpi.place(), status);
+  try {
+    status.write("running", "");
+    int const code = BatchRun(options, signals, mpi.library()).run();
+    status.write(code == exit_done ? "done" : "again", "");
+    return code;
+  } catch (std::exception const& error) {
+    status.write("failed", error.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+int batch_command(std::vector<std::string> const& words) {
+  auto const options = parse_batch_options(words);
+  if (!options) return exit_done;
+  StatusFile const status(options->status_file);
+  DrainSignals const signals([&status] {
+    log_info("second signal: ending at once; finished answers are safe");
+    try {
+      status.write("again", "ended by a second signal");
+    } catch (std::exception const& error) {
+      log_warning(error.what());
+    }
+    ::_exit(exit_again);
+  });
+  return run_with_status(*options, signals, status);
+}
+
+}  // namespace windlass

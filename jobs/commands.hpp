@@ -1,0 +1,12 @@
+/// The subcommands: each gets the words after its name and returns the exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace windlass {
+
+int batch_command(std::vector<std::string> const& words);
+int inspect_command(std::vector<std::string> const& words);
+
+}  // namespace windlass

@@ -1,0 +1,48 @@
+#include "jobs/drain_signals.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "src/core/error.hpp"
+
+namespace windlass {
+
+DrainSignals::DrainSignals(std::function<void()> at_once) : at_once_(std::move(at_once)) {
+  sigset_t drain;
+  sigemptyset(&drain);
+  for (int const signal : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&drain, signal);
+  ensure(pthread_sigmask(SIG_BLOCK, &drain, nullptr) == 0, "pthread_sigmask failed");
+  signals_ = ::signalfd(-1, &drain, SFD_CLOEXEC);
+  stop_ = ::eventfd(0, EFD_CLOEXEC);
+  ensure(signals_ >= 0 && stop_ >= 0, "signalfd or eventfd failed");
+  thread_ = std::thread([this] { wait_for_signals(); });
+}
+
+DrainSignals::~DrainSignals() {
+  std::uint64_t const one = 1;
+  ensure(::write(stop_, &one, sizeof one) == sizeof one, "the signal thread cannot be stopped");
+  thread_.join();
+  ::close(signals_);
+  ::close(stop_);
+}
+
+void DrainSignals::wait_for_signals() {
+  struct pollfd ready[2] = {{.fd = signals_, .events = POLLIN, .revents = 0},
+                            {.fd = stop_, .events = POLLIN, .revents = 0}};
+  for (;;) {
+    if (::poll(ready, 2, -1) < 0) continue;  // EINTR
+    if (ready[1].revents != 0) return;
+    signalfd_siginfo information;
+    if (::read(signals_, &information, sizeof information) != sizeof information) continue;
+    if (++count_ > 1) at_once_();
+  }
+}
+
+}  // namespace windlass

@@ -1,0 +1,33 @@
+/// From options to a model and an engine on this machine's cores.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "jobs/batch_options.hpp"
+#include "mpi/topology.hpp"
+#include "src/engine/engine.hpp"
+#include "src/model/model.hpp"
+
+namespace windlass {
+
+/// Made piece by piece, in this order, and destroyed in the other one.
+struct EngineSetup {
+  CoreSet cores;
+  int threads = 0;
+  Operations const* operations = nullptr;
+  std::string arithmetic;  ///< id
+  LocalCollective collective;
+  std::unique_ptr<ThreadTeam> team;
+  Model model;
+  std::int64_t kv_bytes = 0;
+  std::unique_ptr<Engine> engine;
+};
+
+/// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its
+/// backend where this machine has it), loads the model and sizes the KV cache. Throws InputError or FileError.
+std::unique_ptr<EngineSetup> set_up_engine(BatchOptions const& options,
+                                           std::optional<std::string> const& recorded_arithmetic);
+
+}  // namespace windlass

@@ -1,0 +1,69 @@
+// The program `windlass`: finds the subcommand and turns exceptions into messages and exit codes.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "jobs/commands.hpp"
+#include "jobs/exit_codes.hpp"
+#include "jobs/version.hpp"
+#include "src/core/error.hpp"
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr char const* usage =
+    "windlass serves large language models as an MPI job.\n"
+    "\n"
+    "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
+    "  windlass inspect MODEL                                          says what a model file holds and needs\n"
+    "\n"
+    "  windlass SUBCOMMAND --help    its options\n"
+    "  windlass --version            version and commit\n";
+
+int run(std::vector<std::string> const& words) {
+  std::string const first = words.empty() ? "" : words.front();
+  if (first == "--help" || first == "-h" || first == "help") {
+    std::fputs(usage, stdout);
+    return exit_done;
+  }
+  if (first == "--version") {
+    std::printf("windlass %s (%s)\n", program_version(), program_commit());
+    return exit_done;
+  }
+  std::vector<std::string> const rest(words.begin() + (words.empty() ? 0 : 1), words.end());
+  if (first == "batch") return batch_command(rest);
+  if (first == "inspect") return inspect_command(rest);
+  if (first.empty())
+    std::fputs(usage, stderr);
+  else
+    log_warning(text("'", first, "' is no subcommand; there are batch and inspect (windlass --help)"));
+  return exit_usage;
+}
+
+int report_error(char const* kind, std::exception const& error, int code) {
+  log_info(text(kind, error.what()));
+  return code;
+}
+
+}  // namespace
+}  // namespace windlass
+
+int main(int argc, char** argv) {
+  using namespace windlass;
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe, or a dead MPI peer, is an error of that write
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a file-size limit
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (InputError const& error) {
+    return report_error("error: ", error, exit_usage);
+  } catch (std::bad_alloc const& error) {
+    return report_error("error: out of memory: ", error, exit_failed);
+  } catch (std::exception const& error) {
+    return report_error("error: ", error, exit_failed);
+  }
+}

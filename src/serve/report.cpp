@@ -1,0 +1,118 @@
+#include "src/serve/report.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+#include "src/core/text.hpp"
+#include "src/serve/json_text.hpp"
+#include "src/serve/progress.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr double percentiles[] = {50, 90, 99};
+
+double per_second(std::int64_t count, double seconds) { return seconds > 0 ? double(count) / seconds : 0; }
+
+/// Two digits behind the point, as JSON and people like them.
+double rounded(double value) { return std::round(value * 100) / 100; }
+
+void write_latency(JsonText& out, char const* name, LatencyHistogram const& histogram) {
+  out.key(name).begin_object();
+  for (double const percent : percentiles)
+    out.member(text("p", percent), rounded(histogram.percentile_us(percent) / 1000));
+  out.end_object();
+}
+
+void write_counts(JsonText& out, BatchReport const& report) {
+  BatchCounts const& counts = report.counts;
+  std::int64_t const computed = counts.prompt_tokens - counts.cached_tokens;
+  out.key("requests").begin_object().member("answered", counts.answered).member("input_errors", counts.input_errors);
+  out.member("run_errors", report.run_errors).member("skipped", report.skipped).end_object();
+  out.key("tokens").begin_object().member("prompt", counts.prompt_tokens).member("cached", counts.cached_tokens);
+  out.member("generated", counts.generated_tokens).end_object();
+  out.member("seconds", rounded(report.seconds)).member("load_seconds", rounded(report.load_seconds));
+  out.member("prompt_tokens_per_s", rounded(per_second(computed, report.seconds)));
+  out.member("generated_tokens_per_s", rounded(per_second(counts.generated_tokens, report.seconds)));
+  write_latency(out, "ttft_ms", report.ttft);
+  write_latency(out, "tpot_ms", report.tpot);
+}
+
+void write_engine(JsonText& out, BatchReport const& report) {
+  EngineCounters const& engine = report.engine;
+  out.key("engine").begin_object().member("steps", engine.steps).member("preemptions", engine.preemptions);
+  out.member("busy_seconds", rounded(double(engine.busy_us) * 1e-6)).member("pages", std::uint64_t(engine.pages));
+  out.member("kv_bytes", report.kv_bytes).end_object();
+  if (!report.machine_share) return;
+  MachineShare const& share = *report.machine_share;
+  out.key("machine_limit").begin_object().member("read_gb_per_s", rounded(share.read_gb_per_s));
+  out.member("weights_gb_per_s", rounded(share.weights_gb_per_s)).member("share", rounded(share.share())).end_object();
+}
+
+std::string row(std::string const& name, std::string const& value) {
+  return text("  ", name, std::string(name.size() < 22 ? 22 - name.size() : 1, ' '), value, "\n");
+}
+
+std::string latency_row(std::string const& name, LatencyHistogram const& histogram) {
+  if (histogram.count() == 0) return {};
+  std::string value;
+  for (double const percent : percentiles) {
+    char part[64];
+    std::snprintf(part, sizeof part, "%sp%.0f %.1f ms", value.empty() ? "" : ", ", percent,
+                  histogram.percentile_us(percent) / 1000);
+    value += part;
+  }
+  return row(name, value);
+}
+
+std::string requests_text(BatchReport const& report) {
+  std::string value = text(report.counts.answered, " answered, ", report.counts.input_errors, " errors of the input");
+  if (report.skipped > 0) value += text(", ", report.skipped, " answered before");
+  if (report.run_errors > 0) value += text(", ", report.run_errors, " left for the next run");
+  return value;
+}
+
+}  // namespace
+
+std::string report_json(BatchReport const& report) {
+  JsonText out;
+  out.begin_object().member("status", report.status);
+  write_counts(out, report);
+  write_engine(out, report);
+  out.key("model").begin_object().member("path", report.model_path).member("identity", report.model_identity);
+  out.member("architecture", report.architecture).member("file_bytes", report.model_bytes);
+  out.member("weight_bytes", report.weight_bytes).end_object();
+  out.key("arithmetic").begin_array();
+  for (std::string const& id : report.arithmetic) out.value(id);
+  out.end_array().member("mixed_arithmetic", report.arithmetic.size() > 1);
+  out.key("machine").begin_object().member("host", report.host).member("processor", report.processor);
+  out.member("cores", report.cores).member("threads", report.threads).end_object();
+  out.key("versions").begin_object().member("windlass", report.version).member("commit", report.commit);
+  out.member("mpi", report.mpi_library).end_object();
+  out.key("configuration").begin_object();
+  for (auto const& [name, value] : report.configuration) out.member(name, value);
+  out.end_object().end_object();
+  return out.take() + "\n";
+}
+
+std::string report_table(BatchReport const& report) {
+  BatchCounts const& counts = report.counts;
+  std::int64_t const computed = counts.prompt_tokens - counts.cached_tokens;
+  std::string table = row("status", report.status) + row("requests", requests_text(report));
+  table += row("tokens", text(counts.prompt_tokens, " prompt (", counts.cached_tokens, " from cache), ",
+                              counts.generated_tokens, " generated"));
+  table += row("time", text(duration_text(report.seconds), " (", rounded(report.seconds), " s), loading ",
+                            rounded(report.load_seconds), " s"));
+  table += row("speed", text(std::llround(per_second(computed, report.seconds)), " prompt tokens/s, ",
+                             std::llround(per_second(counts.generated_tokens, report.seconds)), " generated tokens/s"));
+  table += latency_row("time to first token", report.ttft) + latency_row("time per token", report.tpot);
+  if (report.machine_share)
+    table += row("machine's limit", text("weights read at ", rounded(report.machine_share->weights_gb_per_s), " of ",
+                                         rounded(report.machine_share->read_gb_per_s), " GB/s"));
+  table += row("arithmetic", report.arithmetic.empty() ? "" : report.arithmetic.back());
+  if (report.arithmetic.size() > 1)
+    table += row("", "mixed with that of earlier runs: bits may differ between answers");
+  return table;
+}
+
+}  // namespace windlass

@@ -1,0 +1,46 @@
+/// What a batch did, for people and for programs.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/engine/engine.hpp"
+#include "src/serve/batch_statistics.hpp"
+
+namespace windlass {
+
+/// Speeds next to what the same machine can do, measured in the same run.
+struct MachineShare {
+  double read_gb_per_s = 0;     ///< measured: the team reading a buffer as large as the weights
+  double weights_gb_per_s = 0;  ///< the weights' bytes once per step, over the time in steps
+  double share() const { return read_gb_per_s > 0 ? weights_gb_per_s / read_gb_per_s : 0; }
+};
+
+struct BatchReport {
+  std::string status;           ///< "done", "again" or "failed"
+  BatchCounts counts;           ///< of this run, safe on disk
+  std::int64_t skipped = 0;     ///< answered by earlier runs
+  std::int64_t run_errors = 0;  ///< left for the next run
+  double seconds = 0;           ///< from the first step to the last record on disk
+  double load_seconds = 0;
+  EngineCounters engine;
+  LatencyHistogram ttft, tpot;
+  std::string version, commit, mpi_library;
+  std::string host, processor;
+  int cores = 0, threads = 0;
+  std::string model_path, model_identity, architecture;
+  std::uint64_t model_bytes = 0, weight_bytes = 0, kv_bytes = 0;
+  std::vector<std::string> arithmetic;               ///< more than one: answers of unlike arithmetic in one file
+  std::map<std::string, std::string> configuration;  ///< every option with its effective value
+  std::optional<MachineShare> machine_share;
+};
+
+std::string report_json(BatchReport const& report);
+
+/// Some lines with the figures that matter most.
+std::string report_table(BatchReport const& report);
+
+}  // namespace windlass
