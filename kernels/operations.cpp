@@ -2,6 +2,9 @@
 
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
+#if defined(WINDLASS_HAS_KOKKOS)
+#include "kernels/kokkos/backend.hpp"
+#endif
 #if defined(WINDLASS_HAS_X86)
 #include "kernels/x86/levels.hpp"
 #endif
@@ -28,6 +31,9 @@ constexpr Operations reference_operations{.name = "reference",
 
 std::vector<Operations const*> available_operations() {
   std::vector<Operations const*> available{&reference_operations};
+#if defined(WINDLASS_HAS_KOKKOS)
+  available.push_back(&kokkos::backend());
+#endif
 #if defined(WINDLASS_HAS_X86)
   for (Operations const* level : x86::runnable_levels()) available.push_back(level);
 #endif

@@ -1,0 +1,66 @@
+// Operations whose every value is exact or rounded once: `reference` row by row, rows in parallel.
+#include "kernels/kokkos/backend.hpp"
+#include "kernels/kokkos/parallel.hpp"
+
+namespace windlass::kokkos {
+
+void encode_activations(EncodeActivations const& op, Queue const& queue) {
+  std::int64_t const groups = op.out.stride / group_size;
+  std::int64_t const value_bytes = op.out.format == ActivationFormat::f32    ? 4
+                                   : op.out.format == ActivationFormat::bf16 ? 2
+                                                                             : 1;
+  for_each("windlass::encode_activations::out", op.tokens, [&](std::int64_t token) {
+    EncodeActivations row = op;
+    row.x += token * op.x_stride;
+    row.out.values = static_cast<std::byte*>(op.out.values) + token * op.out.stride * value_bytes;
+    if (op.out.format == ActivationFormat::int8) {
+      row.out.scales += token * groups;
+      row.out.sums += token * groups;
+    }
+    row.tokens = 1;
+    reference::encode_activations(row, queue);
+  });
+}
+
+void embedding(Embedding const& op, Queue const& queue) {
+  for_each("windlass::embedding::y", std::int64_t(op.tokens.size()), [&](std::int64_t token) {
+    Embedding row = op;
+    row.y += token * op.y_stride;
+    row.tokens = op.tokens.subspan(std::size_t(token), 1);
+    reference::embedding(row, queue);
+  });
+}
+
+void route_experts(RouteExperts const& op, Queue const& queue) {
+  for_each("windlass::route_experts::experts", op.tokens, [&](std::int64_t token) {
+    RouteExperts row = op;
+    row.experts += token * op.chosen;
+    row.weights += token * op.chosen;
+    row.logits += token * op.stride;
+    row.tokens = 1;
+    reference::route_experts(row, queue);
+  });
+}
+
+void gather_rows(GatherRows const& op, Queue const& queue) {
+  for_each("windlass::gather_rows::y", op.count, [&](std::int64_t i) {
+    GatherRows row = op;
+    row.y += i * op.y_stride;
+    row.rows += i;
+    row.count = 1;
+    reference::gather_rows(row, queue);
+  });
+}
+
+void combine_expert(CombineExpert const& op, Queue const& queue) {
+  for_each("windlass::combine_expert::y", op.count, [&](std::int64_t i) {
+    CombineExpert row = op;
+    row.x += i * op.x_stride;
+    row.rows += i;
+    row.weights += i;
+    row.count = 1;
+    reference::combine_expert(row, queue);
+  });
+}
+
+}  // namespace windlass::kokkos
