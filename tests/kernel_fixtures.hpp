@@ -137,16 +137,19 @@ inline PackedMatrix random_matrix(MatrixShape const& shape, Random& random) {
 class ActivationRows {
  public:
   ActivationRows(ActivationFormat format, int tokens, int columns)
-      : values_(std::size_t(tokens) * std::size_t(round_up(columns, group_size)) * 4),
-        scales_(std::size_t(tokens) * std::size_t(round_up(columns, group_size) / group_size)),
+      : values_(std::size_t(round_to_tile(tokens)) * std::size_t(round_up(columns, group_size)) * 4),
+        scales_(std::size_t(round_to_tile(tokens)) * std::size_t(round_up(columns, group_size) / group_size)),
+        scaled_sums_(scales_.size()),
         sums_(scales_.size()) {
     view = {.format = format,
             .values = values_.data(),
             .scales = scales_.data(),
+            .scaled_sums = scaled_sums_.data(),
             .sums = sums_.data(),
             .stride = round_up(columns, group_size)};
     std::size_t const value_bytes = format == ActivationFormat::f32 ? 4 : format == ActivationFormat::bf16 ? 2 : 1;
-    bytes_ = std::size_t(tokens) * std::size_t(view.stride) * value_bytes;
+    int const rows = format == ActivationFormat::int8 ? round_to_tile(tokens) : tokens;
+    bytes_ = std::size_t(rows) * std::size_t(view.stride) * value_bytes;
   }
   Activations view;
 
@@ -157,7 +160,7 @@ class ActivationRows {
  private:
   AlignedBytes values_;
   std::size_t bytes_;
-  AlignedArray<float> scales_;
+  AlignedArray<float> scales_, scaled_sums_;
   AlignedArray<std::int32_t> sums_;
 };
 

@@ -36,12 +36,12 @@ TEST(ReferenceEncode, Int8RoundsToTheScaleOfEachGroupOf32) {
 
   auto const* codes = static_cast<std::int8_t const*>(rows.view.values);
   EXPECT_EQ(std::vector<int>(codes, codes + 4), (std::vector{127, -64, 0, 2}));
-  EXPECT_EQ(codes[33], -127);
-  EXPECT_EQ(codes[63], 0);
+  EXPECT_EQ(codes[rows.view.code_index(0, 33)], -127);
+  EXPECT_EQ(codes[rows.view.code_index(0, 63)], 0);
   EXPECT_EQ(rows.view.scales[0], 1);
-  EXPECT_EQ(rows.view.scales[1], 2.0f / 127);
+  EXPECT_EQ(rows.view.scales[rows.view.factor_index(0, 1)], 2.0f / 127);
   EXPECT_EQ(rows.view.sums[0], 127 - 64 + 2);
-  EXPECT_EQ(rows.view.sums[1], -127);
+  EXPECT_EQ(rows.view.sums[rows.view.factor_index(0, 1)], -127);
 }
 
 TEST(ReferenceEncode, AGroupOfZerosHasScaleZero) {

@@ -21,12 +21,13 @@ void encode_int8_group(EncodeActivations const& op, int token, std::int64_t grou
   for (int i = 0; i < group_size; ++i) {
     std::int64_t const c = group * group_size + i;
     float const code = std::isfinite(to_code) ? std::nearbyint(column(op, token, c) * to_code) : 0;
-    static_cast<std::int8_t*>(op.out.values)[token * op.out.stride + c] = std::int8_t(code);
+    static_cast<std::int8_t*>(op.out.values)[op.out.code_index(token, c)] = std::int8_t(code);
     sum += std::int32_t(code);
   }
-  std::int64_t const at = token * (op.out.stride / group_size) + group;
+  std::int64_t const at = op.out.factor_index(token, group);
   op.out.scales[at] = largest / 127;
   op.out.sums[at] = sum;
+  op.out.scaled_sums[at] = op.out.scales[at] * float(sum);
 }
 
 void encode_row(EncodeActivations const& op, int token) {

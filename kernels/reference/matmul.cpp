@@ -14,8 +14,8 @@ double activation_at(Activations const& x, int token, int k) {
     case ActivationFormat::bf16:
       return bf16_to_float(static_cast<std::uint16_t const*>(x.values)[at]);
     case ActivationFormat::int8:
-      return double(x.scales[token * (x.stride / group_size) + k / group_size]) *
-             double(static_cast<std::int8_t const*>(x.values)[at]);
+      return double(x.scales[x.factor_index(token, k / group_size)]) *
+             double(static_cast<std::int8_t const*>(x.values)[x.code_index(token, k)]);
   }
   return 0;
 }

@@ -77,6 +77,11 @@ void prepare(PagedAttention const& op, RowBlock const& block, Queries& queries) 
   }
 }
 
+/// Tiles lie apart in memory, where the hardware's prefetchers do not follow.
+void prefetch(std::byte const* at, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+}
+
 /// Tiles [first, end) of the block into `partial`, which starts empty.
 void attend(PagedAttention const& op, RowBlock const& block, Queries const& queries, int first_tile, int end_tile,
             Partial& partial) {
@@ -86,6 +91,11 @@ void attend(PagedAttention const& op, RowBlock const& block, Queries const& quer
     std::byte const* const page = op.kv.base + std::size_t(block.sequence->pages[tile]) * shape.page_bytes();
     KvTile const kv{page + shape.k_offset(op.kv.layer, block.kv_head),
                     page + shape.v_offset(op.kv.layer, block.kv_head), tile * block_tokens};
+    if (tile + 1 < end_tile) {
+      std::byte const* const next = op.kv.base + std::size_t(block.sequence->pages[tile + 1]) * shape.page_bytes();
+      prefetch(next + shape.k_offset(op.kv.layer, block.kv_head), shape.tile_bytes());
+      prefetch(next + shape.v_offset(op.kv.layer, block.kv_head), shape.tile_bytes());
+    }
     if (shape.format == KvFormat::bf16)
       attend_tile<KvFormat::bf16>(queries, kv, partial);
     else

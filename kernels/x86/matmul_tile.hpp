@@ -44,57 +44,44 @@ constexpr int zero_code = Format == WeightFormat::q8   ? 128
 template <WeightFormat Format>
 constexpr int code_bytes_per_group = narrow_codes<Format> ? 256 : 512;
 
+/// One token's group of int8 activations and its factors; the next tokens of the tile follow at constant distances.
+struct Int8Rows {
+  std::int8_t const* codes;
+  float const *scales, *scaled_sums;
+  std::int32_t const* sums;
+
+  Int8Rows(Tile const& tile) {
+    Activations const& x = tile.op.x;
+    std::int64_t const at = x.factor_index(tile.token, tile.first_group);
+    codes = static_cast<std::int8_t const*>(x.values) + at * group_size;
+    scales = x.scales + at;
+    scaled_sums = x.scaled_sums + at;
+    sums = x.sums + at;
+  }
+  void next_group() {
+    codes += activation_tile * group_size;
+    scales += activation_tile;
+    scaled_sums += activation_tile;
+    sums += activation_tile;
+  }
+};
+
 /// int8 activations, one scale per group of 32: exact integer dot products, float from there.
 template <WeightFormat Format, ScaleType Scale>
 struct Int8Slice {
   static constexpr int panels = 1;
-  static constexpr int groups_at_once = 64;
 
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {
-    Floats acc[Tokens];
-    for (Floats& a : acc) a = zero();
-    for (int done = 0; done < tile.group_count; done += groups_at_once) {
-      int const count = tile.group_count - done < groups_at_once ? tile.group_count - done : groups_at_once;
-      some_groups<Tokens>(tile, tile.first_group + done, count, acc);
-    }
-    for (int t = 0; t < Tokens; ++t) sums[t] = acc[t];
-  }
-
-  /// Scales of the activations, and for the minimum's term scale * (sum of the codes), group by group.
-  template <int Tokens>
-  struct Factors {
-    alignas(64) float scale[groups_at_once][Tokens], scaled_sum[groups_at_once][Tokens];
-    alignas(64) std::int32_t start[groups_at_once][Tokens];  // of the integer sum: takes the codes' zero point away
-
-    Factors(Tile const& tile, int first_group, int count) {
-      Activations const& x = tile.op.x;
-      std::int64_t const groups = x.stride / group_size;
-      for (int t = 0; t < Tokens; ++t) {
-        float const* const scales = x.scales + (tile.token + t) * groups + first_group;
-        std::int32_t const* const sums = x.sums + (tile.token + t) * groups + first_group;
-        for (int g = 0; g < count; ++g) {
-          scale[g][t] = scales[g];
-          scaled_sum[g][t] = scales[g] * float(sums[g]);
-          start[g][t] = -zero_code<Format> * sums[g];
-        }
-      }
-    }
-  };
-
-  template <int Tokens>
-  static inline __attribute__((always_inline)) void some_groups(Tile const& tile, int first_group, int count,
-                                                                Floats (&acc)[Tokens]) {
     constexpr std::size_t code_bytes = code_bytes_per_group<Format>;
     constexpr std::size_t scale_bytes = Scale == ScaleType::f16 ? 2 * lanes : 4 * lanes;
     constexpr std::size_t group_bytes = code_bytes + (has_min(Format) ? 2 : 1) * scale_bytes;
-    Activations const& activations = tile.op.x;
-    Factors<Tokens> const factors(tile, first_group, count);
-    std::int64_t const stride = activations.stride;
-    std::int8_t const* x =
-        static_cast<std::int8_t const*>(activations.values) + tile.token * stride + first_group * group_size;
-    std::byte const* group = tile.op.weight->group(tile.panel, first_group);
-    for (int g = 0; g < count; ++g, group += group_bytes, x += group_size) {
+    Floats acc[Tokens];
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) acc[t] = zero();
+    Int8Rows x(tile);
+    std::byte const* group = tile.op.weight->group(tile.panel, tile.first_group);
+    for (int g = 0; g < tile.group_count; ++g, group += group_bytes, x.next_group()) {
       Bytes64 codes[vectors_per_group];
       load_codes<Format>(group, codes);
       Floats const scale = load_scales(group + code_bytes, Scale);
@@ -102,14 +89,17 @@ struct Int8Slice {
       if constexpr (has_min(Format)) minimum = load_scales(group + code_bytes + scale_bytes, Scale);
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
-        Ints dot = broadcast_int(zero_code<Format> == 0 ? 0 : factors.start[g][t]);
+        Ints dot = broadcast_int(0);
+        if constexpr (zero_code < Format >> 0) dot = times_minus_power<zero_code<Format>>(broadcast_int(x.sums[t]));
 #pragma GCC unroll 8
         for (int j = 0; j < vectors_per_group; ++j)
-          dot = dot4<narrow_codes<Format>>(dot, codes[j], x + t * stride + 4 * j);
-        acc[t] = fma(scale, mul(broadcast(factors.scale[g][t]), to_floats(dot)), acc[t]);
-        if constexpr (has_min(Format)) acc[t] = fma(minimum, broadcast(factors.scaled_sum[g][t]), acc[t]);
+          dot = dot4<narrow_codes<Format>>(dot, codes[j], x.codes + t * group_size + 4 * j);
+        acc[t] = fma(scale, mul(broadcast(x.scales[t]), to_floats(dot)), acc[t]);
+        if constexpr (has_min(Format)) acc[t] = fma(minimum, broadcast(x.scaled_sums[t]), acc[t]);
       }
     }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) sums[t] = acc[t];
   }
 };
 
@@ -121,34 +111,25 @@ struct Int8HalfGroupSlice {
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {
     static_assert(!narrow_codes<Format>);
-    MatMul const& op = tile.op;
-    ScaleType const type = op.weight->scale_type;
+    ScaleType const type = tile.op.weight->scale_type;
     std::size_t const scale_bytes = type == ScaleType::f16 ? 2 * lanes : 4 * lanes;
-    std::int64_t const groups = op.x.stride / group_size;
-    auto const* const values = static_cast<std::int8_t const*>(op.x.values);
-#if defined(__AVX512F__)
-    Bytes64 const ones{_mm512_set1_epi8(1)};
-#else
-    Bytes64 const ones{_mm256_set1_epi8(1), _mm256_set1_epi8(1)};
-#endif
     for (int t = 0; t < Tokens; ++t) sums[t] = zero();
-    for (int g = tile.first_group; g < tile.first_group + tile.group_count; ++g) {
-      std::byte const* const group = op.weight->group(tile.panel, g);
+    Int8Rows x(tile);
+    for (int g = tile.first_group; g < tile.first_group + tile.group_count; ++g, x.next_group()) {
+      std::byte const* const group = tile.op.weight->group(tile.panel, g);
       Bytes64 codes[vectors_per_group];
       load_codes<Format>(group, codes);
       for (int half = 0; half < 2; ++half) {
         std::byte const* const scales = group + code_bytes_per_group<Format> + std::size_t(half) * scale_bytes;
         Floats const scale = load_scales(scales, type);
         for (int t = 0; t < Tokens; ++t) {
-          std::int8_t const* const x = values + (tile.token + t) * op.x.stride + g * group_size;
           Ints dot = broadcast_int(0), codes_sum = broadcast_int(0);
           for (int j = 4 * half; j < 4 * half + 4; ++j) {
-            dot = dot4<false>(dot, codes[j], x + 4 * j);
-            codes_sum = dot4<true>(codes_sum, ones, x + 4 * j);
+            dot = dot4<false>(dot, codes[j], x.codes + t * group_size + 4 * j);
+            codes_sum = dot4<true>(codes_sum, all_ones(), x.codes + t * group_size + 4 * j);
           }
-          for (int bit = 1; bit < zero_code<Format>; bit *= 2) codes_sum = add_ints(codes_sum, codes_sum);
-          if constexpr (!has_min(Format)) dot = subtract_ints(dot, codes_sum);
-          Floats const x_scale = broadcast(op.x.scales[(tile.token + t) * groups + g]);
+          Floats const x_scale = broadcast(x.scales[t]);
+          if constexpr (!has_min(Format)) dot = add_ints(dot, times_minus_power<zero_code<Format>>(codes_sum));
           sums[t] = fma(scale, mul(x_scale, to_floats(dot)), sums[t]);
           if constexpr (has_min(Format))
             sums[t] = fma(load_scales(scales + 2 * scale_bytes, type), mul(x_scale, to_floats(codes_sum)), sums[t]);

@@ -38,18 +38,21 @@ void store_first(float* y, std::int64_t n, Floats x) {
 
 void encode_int8_row(EncodeActivations const& op, std::int64_t t) {
   float const* const x = op.x + t * op.x_stride;
-  std::int64_t const groups = op.out.stride / group_size;
-  auto* const codes = static_cast<std::int8_t*>(op.out.values) + t * op.out.stride;
-  for (std::int64_t g = 0; g < groups; ++g) {
+  for (std::int64_t g = 0; g < op.out.groups(); ++g) {
     std::int64_t const at = g * group_size;
     Floats const low = load_first(x + at, op.columns - at), high = load_first(x + at + lanes, op.columns - at - lanes);
     float const largest = reduce_max(max(magnitude(low), magnitude(high)));
-    float const inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    float const to_code = 127.0f / largest;  // infinite where the group is zero, or so small that it counts as zero
+    float const inverse = std::isfinite(to_code) ? to_code : 0.0f;
     Floats const a = mul(low, broadcast(inverse)), b = mul(high, broadcast(inverse));
-    store_int8(codes + at, a);
-    store_int8(codes + at + lanes, b);
-    op.out.scales[t * groups + g] = largest / 127.0f;
-    op.out.sums[t * groups + g] = reduce_add_ints(add_ints(to_ints(a), to_ints(b)));
+    std::int64_t const factor = op.out.factor_index(t, g);
+    auto* const codes = static_cast<std::int8_t*>(op.out.values) + factor * group_size;
+    store_int8(codes, a);
+    store_int8(codes + lanes, b);
+    std::int32_t const sum = reduce_add_ints(add_ints(to_ints(a), to_ints(b)));
+    op.out.scales[factor] = largest / 127.0f;
+    op.out.sums[factor] = sum;
+    op.out.scaled_sums[factor] = op.out.scales[factor] * float(sum);
   }
 }
 

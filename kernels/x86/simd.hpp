@@ -89,7 +89,12 @@ inline void store_int8(std::int8_t* p, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }
 inline Ints add_ints(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
-inline Ints subtract_ints(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+/// -Power * a, Power a power of two.
+template <int Power>
+inline Ints times_minus_power(Ints a) {
+  return {_mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(a.v, __builtin_ctz(unsigned(Power))))};
+}
+inline Bytes64 all_ones() { return {_mm512_set1_epi8(1)}; }
 inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline std::int32_t reduce_add_ints(Ints a) { return _mm512_reduce_add_epi32(a.v); }
 
@@ -206,7 +211,13 @@ inline void store_int8(std::int8_t* p, Floats x) {
                    _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 inline Ints add_ints(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
-inline Ints subtract_ints(Ints x, Ints y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+template <int Power>
+inline Ints times_minus_power(Ints x) {
+  constexpr int bits = __builtin_ctz(unsigned(Power));
+  __m256i const none = _mm256_setzero_si256();
+  return {_mm256_sub_epi32(none, _mm256_slli_epi32(x.a, bits)), _mm256_sub_epi32(none, _mm256_slli_epi32(x.b, bits))};
+}
+inline Bytes64 all_ones() { return {_mm256_set1_epi8(1), _mm256_set1_epi8(1)}; }
 inline std::int32_t reduce_add_ints(Ints x) {
   __m256i const s = _mm256_add_epi32(x.a, x.b);
   __m128i h = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));

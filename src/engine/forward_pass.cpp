@@ -38,7 +38,7 @@ struct ForwardPass::Buffers {
   std::int64_t hidden_stride, qkv_stride, attention_stride, gate_up_stride, logits_stride, encoded_stride;
   AlignedArray<float> x, normed, qkv, attended, gate_up, branch, logits, normalizers, gathered;
   std::vector<AlignedArray<float>> cos_sin;  // [ropes]
-  AlignedArray<float> encoded, scales, router_logits, expert_weights, row_weights, expert_x, expert_y;
+  AlignedArray<float> encoded, scales, scaled_sums, router_logits, expert_weights, row_weights, expert_x, expert_y;
   AlignedArray<std::int32_t> sums, chosen, expert_rows;
   AlignedArray<std::byte> workspace;
   Activations activations;  ///< what encode() wrote last
@@ -61,8 +61,10 @@ ForwardPass::Buffers::Buffers(ModelSpec const& spec, Weights const& weights, For
   qkv = floats(qkv_stride);
   attended = floats(attention_stride);
   gate_up = floats(gate_up_stride);
-  encoded = floats(encoded_stride);
-  scales = floats(encoded_stride / group_size);
+  int const most_rows = std::max(limits.rows, logit_block_rows);
+  encoded = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride));
+  scales = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride / group_size));
+  scaled_sums = AlignedArray<float>(scales.size());
   sums = AlignedArray<std::int32_t>(scales.size());
   gathered = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(hidden_stride));
   logits = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(logits_stride));
@@ -140,6 +142,7 @@ void ForwardPass::encode(Rows const& x, PackedMatrix const& reader) {
   b.activations = {.format = activation_format(reader.format, precision_, operations_.bf16_products),
                    .values = b.encoded.data(),
                    .scales = b.scales.data(),
+                   .scaled_sums = b.scaled_sums.data(),
                    .sums = b.sums.data(),
                    .stride = round_up(reader.columns, group_size)};
   operations_.encode_activations(
