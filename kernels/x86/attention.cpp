@@ -77,25 +77,19 @@ void prepare(PagedAttention const& op, RowBlock const& block, Queries& queries) 
   }
 }
 
-/// Tiles lie apart in memory, where the hardware's prefetchers do not follow.
-void prefetch(std::byte const* at, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
-}
-
 /// Tiles [first, end) of the block into `partial`, which starts empty.
 void attend(PagedAttention const& op, RowBlock const& block, Queries const& queries, int first_tile, int end_tile,
             Partial& partial) {
   KvShape const& shape = op.kv.shape;
   partial.clear(block.count, shape.head_dim);
+  auto const place = [&](int tile) {
+    return op.kv.base + std::size_t(block.sequence->pages[tile]) * shape.page_bytes() +
+           shape.k_offset(op.kv.layer, block.kv_head);
+  };
+  std::size_t const to_v = shape.v_offset(0, 0) - shape.k_offset(0, 0);
   for (int tile = first_tile; tile < end_tile; ++tile) {
-    std::byte const* const page = op.kv.base + std::size_t(block.sequence->pages[tile]) * shape.page_bytes();
-    KvTile const kv{page + shape.k_offset(op.kv.layer, block.kv_head),
-                    page + shape.v_offset(op.kv.layer, block.kv_head), tile * block_tokens};
-    if (tile + 1 < end_tile) {
-      std::byte const* const next = op.kv.base + std::size_t(block.sequence->pages[tile + 1]) * shape.page_bytes();
-      prefetch(next + shape.k_offset(op.kv.layer, block.kv_head), shape.tile_bytes());
-      prefetch(next + shape.v_offset(op.kv.layer, block.kv_head), shape.tile_bytes());
-    }
+    std::byte const *const k = place(tile), *const next = tile + 1 < end_tile ? place(tile + 1) : k;
+    KvTile const kv{k, k + to_v, next, next + to_v, tile * block_tokens};
     if (shape.format == KvFormat::bf16)
       attend_tile<KvFormat::bf16>(queries, kv, partial);
     else

@@ -33,6 +33,8 @@ struct Queries {
 
 struct KvTile {
   std::byte const *k, *v;
+  std::byte const *next_k,
+      *next_v;  ///< of the next tile: elsewhere in memory, where hardware prefetchers do not follow
   int first_position;
 };
 
@@ -89,14 +91,16 @@ inline void merge_partials(Partial& into, Partial const& from, int rows, int d) 
 
 /// scores[r][j] = q[row + r] . k[16 j ..], each in ascending d (pairs of d for bf16) into one accumulator.
 template <KvFormat Format, int Rows>
-inline void score_tile(Queries const& queries, int row, std::byte const* k, Floats (&scores)[Rows][tile_vectors]) {
+inline void score_tile(Queries const& queries, int row, KvTile const& tile, Floats (&scores)[Rows][tile_vectors]) {
   int const d = queries.head_dim;
   for (auto& of_row : scores)
     for (Floats& s : of_row) s = zero();
   constexpr int step = Format == KvFormat::bf16 ? 2 : 1;  // dimensions per 256 bytes of K
   for (int i = 0; i < d; i += step) {
-    std::byte const* const at = k + std::size_t(i / step) * 256;
+    std::byte const* const at = tile.k + std::size_t(i / step) * 256;
     Bytes64 keys[tile_vectors];
+    if (row == 0)
+      for (int j = 0; j < tile_vectors; ++j) __builtin_prefetch(tile.next_k + std::size_t(i / step) * 256 + 64 * j);
     for (int j = 0; j < tile_vectors; ++j) keys[j] = load_bytes(at + 64 * j);
     for (int r = 0; r < Rows; ++r)
       for (int j = 0; j < tile_vectors; ++j) {
@@ -137,15 +141,26 @@ inline float soften_row(Queries const& queries, int row, int first_position, Flo
   return largest;
 }
 
+/// Columns first .. of a V tile with `stride` dimensions.
+struct ValueColumns {
+  std::byte const* v;
+  std::byte const* next_v;  ///< prefetched; null: not now
+  int stride, first;
+};
+
 /// o[row + r][first .. first + 16 * Vectors) = keep * o + take * sum over positions of p * v, ascending positions.
 template <KvFormat Format, int Rows, int Vectors>
-inline void add_values(float const* p, std::byte const* v, float* o, int d, int first, MergeFactors const& factors) {
+inline void add_values(float const* p, ValueColumns const& columns, float* o, MergeFactors const& factors) {
   Floats acc[Rows][Vectors];
   for (auto& of_row : acc)
     for (Floats& a : of_row) a = zero();
   constexpr int step = Format == KvFormat::bf16 ? 2 : 1;  // positions per row of V
   for (int position = 0; position < block_tokens; position += step) {
-    std::byte const* const at = v + (std::size_t(position / step) * std::size_t(d) + std::size_t(first)) * 4;
+    std::size_t const offset =
+        (std::size_t(position / step) * std::size_t(columns.stride) + std::size_t(columns.first)) * 4;
+    std::byte const* const at = columns.v + offset;
+    if (columns.next_v)
+      for (int j = 0; j < Vectors; ++j) __builtin_prefetch(columns.next_v + offset + 64 * j);
     Bytes64 values[Vectors];
     for (int j = 0; j < Vectors; ++j) values[j] = load_bytes(at + 64 * j);
     for (int r = 0; r < Rows; ++r)
@@ -159,7 +174,7 @@ inline void add_values(float const* p, std::byte const* v, float* o, int d, int 
   }
   for (int r = 0; r < Rows; ++r)
     for (int j = 0; j < Vectors; ++j)
-      merge_values(o + r * d + first + j * lanes, acc[r][j], factors.keep[r], factors.take[r]);
+      merge_values(o + r * columns.stride + columns.first + j * lanes, acc[r][j], factors.keep[r], factors.take[r]);
 }
 
 template <KvFormat Format, int Rows>
@@ -168,7 +183,7 @@ void attend_rows(Queries const& queries, int row, KvTile const& tile, Partial& p
   alignas(64) float p[Rows * block_tokens];  // bf16 rows use the first half of theirs
   alignas(64) float tile_max[lanes], running_max[lanes];
   Floats scores[Rows][tile_vectors], sums[Rows];
-  score_tile<Format, Rows>(queries, row, tile.k, scores);
+  score_tile<Format, Rows>(queries, row, tile, scores);
   for (int r = 0; r < lanes; ++r) tile_max[r] = running_max[r] = -__builtin_inff();
   for (int r = 0; r < Rows; ++r) {
     tile_max[r] = soften_row<Format>(queries, row + r, tile.first_position, scores[r], p + r * block_tokens, sums[r]);
@@ -181,8 +196,9 @@ void attend_rows(Queries const& queries, int row, KvTile const& tile, Partial& p
   }
   float* const o = partial.o + row * d;
   int i = 0;
-  for (; i + 4 * lanes <= d; i += 4 * lanes) add_values<Format, Rows, 4>(p, tile.v, o, d, i, factors);
-  for (; i < d; i += lanes) add_values<Format, Rows, 1>(p, tile.v, o, d, i, factors);
+  std::byte const* const next_v = row == 0 ? tile.next_v : nullptr;
+  for (; i + 4 * lanes <= d; i += 4 * lanes) add_values<Format, Rows, 4>(p, {tile.v, next_v, d, i}, o, factors);
+  for (; i < d; i += lanes) add_values<Format, Rows, 1>(p, {tile.v, next_v, d, i}, o, factors);
 }
 
 template <KvFormat Format, int Rows>
