@@ -1,11 +1,13 @@
-/// Options of the benchmark programs: --name value.
+/// Options of the benchmark programs (--name value) and their threads.
 #pragma once
 
 #include <map>
 #include <string>
 
+#include "mpi/topology.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
+#include "src/core/thread_team.hpp"
 
 namespace windlass::bench {
 
@@ -42,5 +44,12 @@ class Arguments {
   }
   std::map<std::string, std::string> values_;
 };
+
+/// A team of `threads` pinned threads. Throws InputError where the process may not use so many cores.
+inline ThreadTeamConfig bench_team(CoreSet const& cores, long long threads) {
+  if (threads < 1 || threads > static_cast<long long>(cores.cpus.size()))
+    throw InputError(text("--threads ", threads, ": this process may use 1 to ", cores.cpus.size(), " cores"));
+  return {.threads = int(threads), .cpus = {cores.cpus.begin(), cores.cpus.begin() + std::ptrdiff_t(threads)}};
+}
 
 }  // namespace windlass::bench

@@ -5,7 +5,6 @@
 
 #include "bench/arguments.hpp"
 #include "kernels/peak_rates.hpp"
-#include "mpi/topology.hpp"
 
 namespace windlass {
 namespace {
@@ -16,24 +15,21 @@ void print(std::string const& what, int threads, char const* unit, MeasuredRate 
   std::fflush(stdout);
 }
 
-void measure_with(int threads, std::vector<int> cpus, std::size_t memory_bytes) {
-  cpus.resize(std::size_t(threads));
-  ThreadTeam team({.threads = threads, .cpus = cpus});
+void measure_with(CoreSet const& cores, long long threads, std::size_t memory_bytes) {
+  ThreadTeam team(bench::bench_team(cores, threads));
   for (std::size_t bytes : {memory_bytes, std::size_t{16} << 20, (std::size_t{512} << 10) * std::size_t(threads)})
-    print(text("read ", bytes >> 10, " KiB"), threads, "GB/s", measure_read(LimitBuffer(bytes, team), team));
+    print(text("read ", bytes >> 10, " KiB"), team.size(), "GB/s", measure_read(LimitBuffer(bytes, team), team));
   for (ArithmeticLimit const& limit : measure_arithmetic(team))
-    print(text(limit.type, " ", limit.instruction), threads, "Gop/s", limit.rate);
+    print(text(limit.type, " ", limit.instruction), team.size(), "Gop/s", limit.rate);
 }
 
 int run(int argc, char** argv) {
-  std::vector<int> const cpus = find_cores().cpus;
-  bench::Arguments const arguments(argc, argv, {{"threads", text(cpus.size())}, {"memory-mib", "1024"}});
-  int const threads = int(arguments.integer("threads"));
-  if (threads < 1 || threads > int(cpus.size()))
-    throw InputError(text("--threads ", threads, ": this process may use 1 to ", cpus.size(), " cores"));
+  CoreSet const cores = find_cores();
+  bench::Arguments const arguments(argc, argv, {{"threads", text(cores.usable_threads())}, {"memory-mib", "1024"}});
+  long long const threads = arguments.integer("threads");
   std::size_t const memory_bytes = std::size_t(arguments.integer("memory-mib")) << 20;
-  measure_with(1, cpus, memory_bytes);
-  if (threads > 1) measure_with(threads, cpus, memory_bytes);
+  measure_with(cores, 1, memory_bytes);
+  if (threads != 1) measure_with(cores, threads, memory_bytes);
   return 0;
 }
 

@@ -25,13 +25,22 @@ def answer_of(record):
     return choice["message"]["content"] if "message" in choice else choice["text"]
 
 
+def summary_of(report):
+    requests, tokens = report["requests"], report["tokens"]
+    return (f"{requests['answered']} requests answered, {requests['input_errors'] + requests['run_errors']} failed: "
+            f"{tokens['prompt']} prompt tokens and {tokens['generated']} generated ones in {report['seconds']} s "
+            f"({report['generated_tokens_per_s']} generated tokens/s; the model was loaded in "
+            f"{report['load_seconds']} s)")
+
+
 def main():
     answers = {record["custom_id"]: answer_of(record) for record in read_lines(sys.argv[2])}
     for request in read_lines(sys.argv[1]):
         print(f"\n> {prompt_of(request)}")
         for line in answers.get(request["custom_id"], "(no answer)").strip().splitlines():
             print(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="  "))
-    print()
+    with open(sys.argv[3], encoding="utf-8") as report:
+        print(f"\n{summary_of(json.load(report))}")
 
 
 if __name__ == "__main__":

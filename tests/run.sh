@@ -67,7 +67,7 @@ run_tests() {
   local stage=$1
   shift
   say "$stage: tests"
-  ctest --test-dir "build/$stage" -j "$jobs" --output-on-failure --no-tests=error ${only:+-R "$only"} \
+  ctest --test-dir "build/$stage" -j "$jobs" --no-label-summary --output-on-failure --no-tests=error ${only:+-R "$only"} \
     --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
     --output-junit "$PWD/$results/$stage.xml" "$@" </dev/null | tee "$results/$stage-tests.log" |
     grep -vE '^ *(Start +[0-9]+:|[0-9]+/[0-9]+ Test .* Passed )'
