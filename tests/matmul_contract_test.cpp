@@ -63,7 +63,8 @@ double magnitude(Activations const& x, PackedMatrix const& weight, int token, in
     if (x.format == ActivationFormat::bf16)
       value = double(bf16_to_float(static_cast<std::uint16_t const*>(x.values)[at]));
     if (x.format == ActivationFormat::int8)
-      value = double(x.scales[token * (x.stride / 32) + k / 32]) * static_cast<std::int8_t const*>(x.values)[at];
+      value = double(x.scales[x.factor_index(token, k / group_size)]) *
+              static_cast<std::int8_t const*>(x.values)[x.code_index(token, k)];
     sum += std::abs(value * double(weight_at(weight, row, k)));
   }
   return sum;

@@ -1,24 +1,30 @@
 // Operations whose every value is exact or rounded once: `reference` row by row, rows in parallel.
+#include <algorithm>
+
 #include "kernels/kokkos/backend.hpp"
 #include "kernels/kokkos/parallel.hpp"
 
 namespace windlass::kokkos {
 
 void encode_activations(EncodeActivations const& op, Queue const& queue) {
-  std::int64_t const groups = op.out.stride / group_size;
   std::int64_t const value_bytes = op.out.format == ActivationFormat::f32    ? 4
                                    : op.out.format == ActivationFormat::bf16 ? 2
                                                                              : 1;
-  for_each("windlass::encode_activations::out", op.tokens, [&](std::int64_t token) {
-    EncodeActivations row = op;
-    row.x += token * op.x_stride;
-    row.out.values = static_cast<std::byte*>(op.out.values) + token * op.out.stride * value_bytes;
+  // In whole tiles of int8 rows: those lie one after the other in every format.
+  int const tiles = round_to_tile(op.tokens) / activation_tile;
+  for_each("windlass::encode_activations::out", tiles, [&](std::int64_t i) {
+    std::int64_t const token = i * activation_tile;
+    EncodeActivations tile = op;
+    tile.x += token * op.x_stride;
+    tile.out.values = static_cast<std::byte*>(op.out.values) + token * op.out.stride * value_bytes;
     if (op.out.format == ActivationFormat::int8) {
-      row.out.scales += token * groups;
-      row.out.sums += token * groups;
+      std::int64_t const factor = op.out.factor_index(token, 0);
+      tile.out.scales += factor;
+      tile.out.scaled_sums += factor;
+      tile.out.sums += factor;
     }
-    row.tokens = 1;
-    reference::encode_activations(row, queue);
+    tile.tokens = std::min(activation_tile, int(op.tokens - token));
+    reference::encode_activations(tile, queue);
   });
 }
 

@@ -41,10 +41,9 @@ WINDLASS_CLONED void add_int8_group(Tile const& tile, int group, Sums& sums) {
   read_group(*op.weight, op.weight->group(tile.panel, group), w);
   int const scale_group = op.weight->scale_group;
   for (int t = 0; t < tile.tokens; ++t) {
-    std::int64_t const token = tile.first_token + t;
-    std::int8_t const* x =
-        static_cast<std::int8_t const*>(op.x.values) + token * op.x.stride + std::int64_t(group) * group_size;  // [32]
-    float const x_scale = op.x.scales[token * (op.x.stride / group_size) + group];
+    std::int64_t const factor = op.x.factor_index(tile.first_token + t, group);
+    std::int8_t const* x = static_cast<std::int8_t const*>(op.x.values) + factor * group_size;  // [32]
+    float const x_scale = op.x.scales[factor];
     for (int first = 0; first < group_size; first += scale_group) {
       std::int32_t dots[panel_rows] = {}, code_sum = 0;
       for (int k = first; k < first + scale_group; ++k) {
