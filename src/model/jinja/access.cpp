@@ -76,8 +76,8 @@ std::optional<Value> loop_field(Value const& object, std::string const& name) {
   if (name == "first") return index0 == 0;
   if (name == "last") return index0 + 1 == length;
   if (name == "length") return length;
-  if (name == "depth") return loop.depth0 + 1;
-  if (name == "depth0") return loop.depth0;
+  if (name == "depth") return 1;  // only recursive loops are deeper
+  if (name == "depth0") return 0;
   if (name == "previtem") return neighbour(index0 - 1);
   if (name == "nextitem") return neighbour(index0 + 1);
   if (name == "cycle")

@@ -128,10 +128,8 @@ std::vector<Value> Interpreter::loop_items(For const& node) {
 Interpreter::Flow Interpreter::run(For const& node) {
   auto loop = std::make_shared<Loop>();
   loop->items = loop_items(node);
-  loop->depth0 = loops_;
   if (loop->items.empty()) return execute(node.otherwise);
   InnerScope inner(scope_, scope_);
-  ++loops_;
   for (std::size_t i = 0; i < loop->items.size(); ++i) {
     inner.clear();
     loop->index0 = i;
@@ -139,7 +137,6 @@ Interpreter::Flow Interpreter::run(For const& node) {
     assign(node.target, loop->items[i]);
     if (execute(node.body) == Flow::leave_loop) break;
   }
-  --loops_;
   return Flow::next;
 }
 
@@ -248,11 +245,10 @@ Value Interpreter::call_macro(Macro const& node, Scope const* home, Arguments co
   bool alive = home == &root_;
   for (Scope const* scope = scope_; scope && !alive; scope = scope->parent) alive = scope == home;
   if (!alive) throw Problem(windlass::text("the macro '", node.name, "' is called outside of the block that made it"));
-  int const line = line_, loops = std::exchange(loops_, 0);
+  int const line = line_;
   InnerScope const inner(scope_, home);
   bind(node, arguments);
   Value made = text(capture(node.body));
-  loops_ = loops;
   line_ = line;
   return made;
 }

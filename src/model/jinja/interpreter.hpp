@@ -97,7 +97,6 @@ class Interpreter final : public Runtime {
   std::string* out_ = nullptr;
   std::size_t work_ = 0;
   int depth_ = 0;
-  int loops_ = 0;
   int line_ = 0;
 };
 

@@ -25,6 +25,10 @@ std::optional<double> parse_real(std::string_view content) {
 std::optional<std::int64_t> parse_integer(std::string_view content, int base) {
   content = strip(content, Side::both);
   if (content.starts_with('+')) content.remove_prefix(1);
+  constexpr std::pair<int, char> prefixes[] = {{16, 'x'}, {8, 'o'}, {2, 'b'}};
+  for (auto const& [prefixed, letter] : prefixes)
+    if (base == prefixed && content.size() > 2 && content[0] == '0' && (content[1] | 0x20) == letter)
+      content.remove_prefix(2);
   std::int64_t integer = 0;
   auto const result = std::from_chars(content.data(), content.data() + content.size(), integer, base);
   if (content.empty() || result.ec != std::errc{} || result.ptr != content.data() + content.size()) return std::nullopt;
@@ -72,7 +76,7 @@ Value round(Runtime&, Value const& value, Arguments const& arguments) {
   std::string_view const method = bound.text_or(1, "common");
   double const real = to_real(value);
   if (precision < 0 || precision > 15) throw Problem("round wants a precision from 0 to 15");
-  if (!std::isfinite(real)) return real;
+  if (!std::isfinite(real) || (method == "common" && !value.is<double>())) return value;
   double const scale = std::pow(10.0, double(precision));
   if (method == "ceil") return std::ceil(real * scale) / scale;
   if (method == "floor") return std::floor(real * scale) / scale;

@@ -15,6 +15,7 @@ std::size_t last_character_begin(std::string_view text) {
   return at;
 }
 
+/// Whether the first character is white space (Python adds the four separators of ASCII), or one of `characters`.
 bool is_stripped(std::string_view character, std::optional<std::string_view> characters) {
   if (!characters) return is_space(first_character(character).code) || (character[0] >= 0x1C && character[0] <= 0x1F);
   return characters->find(character) != std::string_view::npos;
@@ -60,7 +61,7 @@ std::vector<std::string_view> split_at_spaces(std::string_view text, std::int64_
       break;
     }
     std::size_t end = 0;
-    while (end < text.size() && !is_space(first_character(text.substr(end)).code))
+    while (end < text.size() && !is_stripped(text.substr(end), std::nullopt))
       end += std::size_t(first_character(text.substr(end)).bytes);
     out.push_back(text.substr(0, end));
     text = strip(text.substr(end), Side::left);

@@ -112,7 +112,6 @@ struct Namespace {
 struct Loop {
   std::vector<Value> items;
   std::size_t index0 = 0;
-  int depth0 = 0;            ///< loops around it
   std::string last_changed;  ///< what loop.changed was given last, as text
 };
 

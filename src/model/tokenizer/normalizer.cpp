@@ -113,7 +113,11 @@ std::string map_characters(std::string_view text, utf8proc_int32_t (*map)(utf8pr
   out.reserve(text.size());
   while (!text.empty()) {
     Character const next = first_character(text);
-    append_utf8(out, char32_t(map(utf8proc_int32_t(next.code))));
+    if (next.code == 0xDF && map == utf8proc_toupper) {
+      out += "SS";  // the one letter in common use whose upper case is two
+    } else {
+      append_utf8(out, char32_t(map(utf8proc_int32_t(next.code))));
+    }
     text.remove_prefix(std::size_t(next.bytes));
   }
   return out;

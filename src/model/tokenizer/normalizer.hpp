@@ -53,7 +53,8 @@ class Normalizer {
 /// `text` (valid UTF-8) in a normal form; time is O(n log n) also for long runs of combining marks. Throws InputError
 /// in a build without utf8proc.
 std::string to_normal_form(std::string_view text, NormalForm form);
-/// Simple case mapping, one character to one. Throws InputError for other than ASCII in a build without utf8proc.
+/// Simple case mapping: one character to one, but for the upper case of U+00DF, which is "SS". Throws InputError for
+/// other than ASCII in a build without utf8proc.
 std::string to_lower(std::string_view text);
 std::string to_upper(std::string_view text);
 
