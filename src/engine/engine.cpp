@@ -150,6 +150,8 @@ void Engine::step() { state_->step(); }
 
 std::vector<Answer> Engine::take_answers() { return std::exchange(state_->answers, {}); }
 
+std::vector<ChoiceDelta> Engine::take_deltas() { return std::exchange(state_->deltas, {}); }
+
 EngineCounters Engine::counters() const {
   EngineCounters counters = state_->counts;
   counters.running = int(state_->running.size());

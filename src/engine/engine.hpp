@@ -44,6 +44,9 @@ class Engine {
   bool idle() const;                   ///< nothing running, nothing waiting
   void step();                         ///< one forward pass over what runs; does nothing when idle
   std::vector<Answer> take_answers();  ///< finished since the last call
+  /// What requests with Deltas::on gained since the last call, in the order of the steps. A choice that fails has no
+  /// last delta: the answer's error is its end.
+  std::vector<ChoiceDelta> take_deltas();
   EngineCounters counters() const;
 
  private:

@@ -81,6 +81,7 @@ struct Engine::State {
   std::vector<std::unique_ptr<Sequence>> running;  // in order of admission
   std::unordered_map<RequestId, std::weak_ptr<RequestState>> requests;
   std::vector<Answer> answers;
+  std::vector<ChoiceDelta> deltas;
   std::vector<SamplingScratch> scratch;  // [threads]
   StepWork work;
   EngineCounters counts;

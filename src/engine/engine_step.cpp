@@ -175,6 +175,7 @@ void Engine::State::start_choices(Sequence& first, std::vector<SampledToken> con
 void Engine::State::take_token(Sequence& sequence, SampledToken const& token) {
   ++counts.generated_tokens;
   sequence.append(token.token, token.logprobs);
+  if (sequence.request().deltas == Deltas::on) deltas.push_back(sequence.take_delta());
 }
 
 }  // namespace windlass

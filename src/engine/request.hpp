@@ -38,12 +38,16 @@ struct SamplingParameters {
 /// Throws InputError naming the field, its value and its range.
 void check(SamplingParameters const& sampling);
 
+/// Whether the engine reports a request's tokens as they come (Engine::take_deltas), besides its answer.
+enum class Deltas : std::uint8_t { off, on };
+
 struct Request {
   RequestId id{};
   std::vector<TokenId> prompt;  ///< not empty
   SamplingParameters sampling;
   int choices = 1;         ///< n: sequences that share the prompt
   std::string cache_salt;  ///< prefixes are shared only between equal salts
+  Deltas deltas = Deltas::off;
 };
 
 struct TokenLogprob {
@@ -64,6 +68,18 @@ struct Choice {
   std::string text;                        ///< empty where the model has no tokenizer
   std::vector<PositionLogprobs> logprobs;  ///< one per token where asked for
   FinishReason finish = FinishReason::length;
+};
+
+/// What one choice of a request gained in a step. The deltas of a choice, put together, are its Choice.
+struct ChoiceDelta {
+  RequestId id{};
+  int choice = 0;
+  std::vector<TokenId> tokens;
+  std::string text;                        ///< may be empty: half a character, or what may become a stop string
+  std::vector<PositionLogprobs> logprobs;  ///< one per token where asked for
+  /// With a choice's first token: the prompt's, where asked for.
+  std::vector<PositionLogprobs> prompt_logprobs;
+  std::optional<FinishReason> finish;  ///< set in the last one
 };
 
 struct Answer {

@@ -53,6 +53,7 @@ void Sequence::append(TokenId token, std::optional<PositionLogprobs> logprobs) {
     finish_ = FinishReason::stop;
   else if (generated() >= sampling().max_tokens || int(tokens_.size()) >= model_->max_model_len)
     finish_ = FinishReason::length;
+  if (finish_) end_text();
 }
 
 void Sequence::add_text(TokenId token, StopSearch search) {
@@ -64,11 +65,28 @@ void Sequence::fail(std::string message) {
   finish_ = FinishReason::error;
 }
 
+/// Adds what was held back.
+void Sequence::end_text() {
+  if (!detokenizer_ || stop_text_.stopped()) return;
+  out_.text += stop_text_.add(detokenizer_->finish());
+  out_.text += stop_text_.finish();
+}
+
+ChoiceDelta Sequence::take_delta() {
+  auto const first = std::ptrdiff_t(reported_tokens_);
+  ChoiceDelta delta{.id = request().id,
+                    .choice = choice_,
+                    .tokens = {out_.tokens.begin() + first, out_.tokens.end()},
+                    .text = out_.text.substr(reported_text_bytes_),
+                    .finish = finish_};
+  if (sampling().logprobs) delta.logprobs.assign(out_.logprobs.begin() + first, out_.logprobs.end());
+  if (first == 0) delta.prompt_logprobs = owner_->answer.prompt_logprobs;
+  reported_tokens_ = out_.tokens.size();
+  reported_text_bytes_ = out_.text.size();
+  return delta;
+}
+
 Choice Sequence::take_choice() {
-  if (detokenizer_ && !stop_text_.stopped()) {
-    out_.text += stop_text_.add(detokenizer_->finish());
-    out_.text += stop_text_.finish();
-  }
   out_.finish = *finish_;
   return std::move(out_);
 }

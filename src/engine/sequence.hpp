@@ -47,6 +47,8 @@ class Sequence {
   void end_unsampled() { finish_ = FinishReason::length; }  ///< max_tokens = 0: the prompt was all
   std::optional<FinishReason> finish_reason() const { return finish_; }
   std::string const& error() const { return error_; }
+  /// What append() added since the last call.
+  ChoiceDelta take_delta();
   /// The finished stream, ready for the answer.
   Choice take_choice();
 
@@ -66,6 +68,7 @@ class Sequence {
  private:
   bool ends_text(TokenId token) const;
   void add_text(TokenId token, StopSearch search);
+  void end_text();
 
   std::shared_ptr<RequestState> owner_;
   int choice_;
@@ -76,6 +79,7 @@ class Sequence {
   std::optional<Detokenizer> detokenizer_;
   StopText stop_text_;
   Choice out_;
+  std::size_t reported_tokens_ = 0, reported_text_bytes_ = 0;  ///< by take_delta()
   std::optional<FinishReason> finish_;
   std::string error_;
 };

@@ -40,21 +40,23 @@ void write_chat_token(JsonText& out, TokenLogprob const& entry, TokenText const&
 
 void write_text_offsets(JsonText& out, LegacyLogprobs const& logprobs, Tokenizer const* tokenizer) {
   out.key("text_offset").begin_array();
-  std::size_t characters = 0;
-  auto const write = [&](std::span<TokenId const> tokens) {
-    if (!tokenizer) {
-      for (std::size_t i = 0; i < tokens.size(); ++i) out.value(0);
-      return;
-    }
-    Detokenizer detokenizer(*tokenizer, logprobs.special);
+  auto const write = [&](std::span<TokenId const> tokens, TextPosition& position) {
     for (TokenId const token : tokens) {
-      out.value(std::uint64_t(characters));
-      characters += count_characters(detokenizer.add(token));
+      out.value(std::uint64_t(position.characters));
+      position.characters += count_characters(position.detokenizer.add(token));
     }
-    characters += count_characters(detokenizer.finish());
   };
-  write(logprobs.prompt);
-  write(logprobs.tokens);
+  if (tokenizer) {
+    TextPosition prompt{.detokenizer = Detokenizer(*tokenizer, logprobs.special)};
+    write(logprobs.prompt, prompt);
+    std::size_t const prompt_characters = prompt.characters + count_characters(prompt.detokenizer.finish());
+    TextPosition own{.detokenizer = Detokenizer(*tokenizer, logprobs.special)};
+    TextPosition& position = logprobs.position ? *logprobs.position : own;
+    position.characters += prompt_characters;
+    write(logprobs.tokens, position);
+  } else {
+    for (std::size_t i = 0; i < logprobs.prompt.size() + logprobs.tokens.size(); ++i) out.value(0);
+  }
   out.end_array();
 }
 

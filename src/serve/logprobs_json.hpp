@@ -24,6 +24,12 @@ class TokenText {
   Tokenizer const* tokenizer_;
 };
 
+/// Where the text of a choice has got to, for streams: offsets go on from there.
+struct TextPosition {
+  Detokenizer detokenizer;
+  std::size_t characters = 0;
+};
+
 /// The tokens that the legacy form of completions covers: with echo the prompt's too.
 struct LegacyLogprobs {
   std::span<TokenId const> prompt;                     ///< empty without echo
@@ -32,6 +38,7 @@ struct LegacyLogprobs {
   std::span<PositionLogprobs const> positions;  ///< [tokens]
   int top = 0;                                  ///< entries per position, besides the chosen token
   SpecialText special = SpecialText::skip;      ///< as in the text that the offsets count in
+  TextPosition* position = nullptr;             ///< where `tokens` begin; null: behind the prompt
 };
 
 /// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; offsets count characters of the choice's text.

@@ -1,24 +1,10 @@
 #include "src/serve/openai_answer.hpp"
 
-#include "src/serve/json_text.hpp"
 #include "src/serve/logprobs_json.hpp"
 #include "src/store/journal_recovery.hpp"
 
 namespace windlass {
 namespace {
-
-char const* name_of(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::stop:
-      return "stop";
-    case FinishReason::length:
-      return "length";
-    case FinishReason::error:
-      return "error";
-  }
-  ensure(false, "a finish reason out of range");
-  return "";
-}
 
 /// Writes the pieces of one request's body.
 class BodyWriter {
@@ -39,10 +25,10 @@ class BodyWriter {
           write_chat_choice(choice);
         else
           write_completion_choice(choice, prompt);
-        out_.member("finish_reason", name_of(choice.finish)).end_object();
+        out_.member("finish_reason", finish_reason_name(choice.finish)).end_object();
       }
     out_.end_array();
-    write_usage();
+    write_usage(out_, request_, answers_);
     if (chat) write_chat_prompt_fields();
     out_.end_object();
   }
@@ -98,18 +84,6 @@ class BodyWriter {
     if (request_.return_token_ids) write_token_ids("prompt_token_ids", request_.prompts.front());
   }
 
-  void write_usage() {
-    std::int64_t const prompt = std::int64_t(request_.prompt_tokens());
-    std::int64_t generated = 0, cached = 0;
-    for (Answer const& answer : answers_) {
-      cached += answer.cached_tokens;
-      for (Choice const& choice : answer.choices) generated += std::int64_t(choice.tokens.size());
-    }
-    out_.key("usage").begin_object().member("prompt_tokens", prompt).member("completion_tokens", generated);
-    out_.member("total_tokens", prompt + generated).key("prompt_tokens_details").begin_object();
-    out_.member("cached_tokens", cached).end_object().end_object();
-  }
-
   JsonText& out_;
   ApiRequest const& request_;
   std::span<Answer const> answers_;
@@ -136,6 +110,39 @@ void write_or_null(JsonText& out, char const* key, std::string const& word) {
 }
 
 }  // namespace
+
+char const* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::error:
+      return "error";
+  }
+  ensure(false, "a finish reason out of range");
+  return "";
+}
+
+void write_usage(JsonText& out, ApiRequest const& request, std::span<Answer const> answers) {
+  std::int64_t const prompt = std::int64_t(request.prompt_tokens());
+  std::int64_t generated = 0, cached = 0;
+  for (Answer const& answer : answers) {
+    cached += answer.cached_tokens;
+    for (Choice const& choice : answer.choices) generated += std::int64_t(choice.tokens.size());
+  }
+  out.key("usage").begin_object().member("prompt_tokens", prompt).member("completion_tokens", generated);
+  out.member("total_tokens", prompt + generated).key("prompt_tokens_details").begin_object();
+  out.member("cached_tokens", cached).end_object().end_object();
+}
+
+std::string answer_body(RecordHead const& head, ApiRequest const& request, std::span<Answer const> answers,
+                        Tokenizer const* tokenizer) {
+  ensure(answers.size() == request.prompts.size(), "a body needs one answer per prompt");
+  JsonText out;
+  BodyWriter(out, request, answers, tokenizer).write(head);
+  return out.take();
+}
 
 std::string answer_record(RecordHead const& head, ApiRequest const& request, std::span<Answer const> answers,
                           Tokenizer const* tokenizer) {

@@ -9,6 +9,7 @@
 #include "src/core/hash.hpp"
 #include "src/engine/request.hpp"
 #include "src/serve/api_error.hpp"
+#include "src/serve/json_text.hpp"
 #include "src/serve/openai_request.hpp"
 
 namespace windlass {
@@ -24,6 +25,14 @@ struct RecordHead {
 /// be null: then a token's text is "token_id:N".
 std::string answer_record(RecordHead const& head, ApiRequest const& request, std::span<Answer const> answers,
                           Tokenizer const* tokenizer);
+
+/// The response's body alone, as a server answers it. Ids are made from head.key; head.custom_id is not used.
+std::string answer_body(RecordHead const& head, ApiRequest const& request, std::span<Answer const> answers,
+                        Tokenizer const* tokenizer);
+
+/// Adds the member "usage" of a whole answer.
+void write_usage(JsonText& out, ApiRequest const& request, std::span<Answer const> answers);
+char const* finish_reason_name(FinishReason reason);
 
 /// The record of a request that can never be answered: status 400 and OpenAI's error object.
 std::string error_record(RecordHead const& head, ApiError::Details const& problem);

@@ -125,6 +125,16 @@ void set_length(Fields const& body, RequestRules const& rules, ApiRequest& reque
     body.refuse("min_tokens", text("at most max_tokens, which is ", request.sampling.max_tokens));
 }
 
+void read_stream(Fields const& body, RequestRules const& rules, ApiRequest& request) {
+  request.stream = body.boolean("stream").value_or(false);
+  if (request.stream && rules.streaming == Streaming::refused)
+    refuse({"'stream' must be false or absent: a batch answers whole requests", "stream", "unsupported_value"});
+  json::object const* const options = body.object("stream_options");
+  if (!options) return;
+  if (!request.stream) refuse({"'stream_options' needs 'stream': true", "stream_options", "invalid_value"});
+  request.include_usage = Fields(*options).boolean("include_usage").value_or(false);
+}
+
 std::string checked_model_name(Fields const& body, RequestRules const& rules) {
   auto const name = body.string("model");
   if (name && !rules.served_model_name.empty() && *name != rules.served_model_name)
@@ -165,6 +175,7 @@ ApiRequest parse_request(BatchLine const& line, std::string_view custom_id, Requ
   ApiRequest request{.endpoint = line.endpoint};
   request.model = checked_model_name(body, rules);
   refuse_unsupported_fields(body);
+  read_stream(body, rules, request);
   read_sampling_fields(body, rules, request);
   switch (line.endpoint) {
     case Endpoint::completions:
@@ -191,7 +202,8 @@ Request engine_request(ApiRequest const& request, std::size_t prompt_index, std:
   Request one{.prompt = request.prompts.at(prompt_index),
               .sampling = request.sampling,
               .choices = request.choices,
-              .cache_salt = request.cache_salt};
+              .cache_salt = request.cache_salt,
+              .deltas = request.stream ? Deltas::on : Deltas::off};
   if (!request.seed_given) one.sampling.seed = derived_seed(job_seed, custom_id, prompt_index);
   return one;
 }

@@ -17,6 +17,9 @@ namespace windlass {
 
 enum class Endpoint : std::uint8_t { completions, chat };
 
+/// Whether requests may ask for their answer piece by piece.
+enum class Streaming : std::uint8_t { refused, possible };
+
 /// What turns a request's text into tokens, and what requests are held to. The tokenizer must outlive it.
 struct RequestRules {
   std::string model_name;                                              ///< answered where a request names none
@@ -30,6 +33,7 @@ struct RequestRules {
   int max_logprobs = 20;       ///< entries per position that a request may ask for
   std::uint64_t job_seed = 0;  ///< for requests without a seed
   SuggestedSampling defaults;  ///< stand in for what a request leaves out; unset: OpenAI's defaults
+  Streaming streaming = Streaming::refused;
 };
 
 /// One request, ready for the engine but for ids: each prompt becomes one `Request`.
@@ -44,6 +48,8 @@ struct ApiRequest {
   std::string cache_salt;
   bool echo = false;
   bool return_token_ids = false;
+  bool stream = false;                 ///< piece by piece
+  bool include_usage = false;          ///< at the end of a stream
   std::optional<int> logprobs;         ///< shown with each choice: this many top entries
   std::optional<int> prompt_logprobs;  ///< shown in the form of vLLM's field
 

@@ -16,6 +16,8 @@ class RequestRunner {
   virtual bool idle() const = 0;
   virtual void step() = 0;
   virtual std::vector<Answer> take_answers() = 0;
+  /// A runner that never streams has none.
+  virtual std::vector<ChoiceDelta> take_deltas() { return {}; }
   virtual EngineCounters counters() const = 0;
 };
 
@@ -27,6 +29,7 @@ class EngineRunner final : public RequestRunner {
   bool idle() const override { return engine_->idle(); }
   void step() override { engine_->step(); }
   std::vector<Answer> take_answers() override { return engine_->take_answers(); }
+  std::vector<ChoiceDelta> take_deltas() override { return engine_->take_deltas(); }
   EngineCounters counters() const override { return engine_->counters(); }
 
  private:

@@ -109,8 +109,6 @@ std::optional<int> requested_max_tokens(Fields const& body, Endpoint endpoint) {
 }
 
 void refuse_unsupported_fields(Fields const& body) {
-  if (body.boolean("stream").value_or(false))
-    refuse_with("stream", "'stream' must be false or absent: a batch answers whole requests");
   if (body.boolean("use_beam_search").value_or(false))
     refuse_with("use_beam_search", "'use_beam_search' is not supported; leave it out and use 'n'");
   if (auto const best_of = body.integer("best_of", {1, max_choices});
