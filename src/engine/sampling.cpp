@@ -131,6 +131,25 @@ class Descending {
   std::size_t band_ = 0, sorted_ = 0;
 };
 
+/// Sum of exp((x - top) / temperature), in ascending id, in sixteen interleaved partial sums. Written in steps that
+/// each become vector code: it reads the whole vocabulary for every token drawn.
+double sum_of_weights(std::span<float const> logits, float top, float temperature) {
+  constexpr std::size_t part = 256;
+  std::array<double, lanes> sums{};
+  std::array<float, part> weights;
+  for (std::size_t at = 0; at < logits.size(); at += part) {
+    std::size_t const count = std::min(part, logits.size() - at);
+    float const* x = logits.data() + at;  // [count]
+    for (std::size_t i = 0; i < count; ++i) weights[i] = decaying_exp((x[i] - top) / temperature);
+    std::fill(weights.begin() + std::ptrdiff_t(count), weights.end(), 0.0f);
+    for (std::size_t i = 0; i < part; i += lanes)
+      for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += double(weights[i + lane]);
+  }
+  double sum = 0;
+  for (double lane_sum : sums) sum += lane_sum;
+  return sum;
+}
+
 /// One draw: the distribution that is left after min_p, top_k and top_p.
 class Draw {
  public:
@@ -143,7 +162,7 @@ class Draw {
 
   TokenId token(double uniform) {
     bool const keeps_few = parameters_.top_k > 0 || parameters_.min_p > 0;
-    double total = keeps_few ? sum_of_ranks() : sum_of_all();
+    double total = keeps_few ? sum_of_ranks() : sum_of_weights(logits_, top_.logit, temperature_);
     double const wanted = parameters_.top_p * total;
     if (parameters_.top_p < 1) total = nucleus(wanted);
     return pick(uniform * total, parameters_.top_p < 1 ? wanted : total);
@@ -173,21 +192,6 @@ class Draw {
       sum += w;
       return true;
     });
-    return sum;
-  }
-
-  /// In ascending id, in sixteen interleaved partial sums.
-  double sum_of_all() const {
-    std::array<double, lanes> sums{};
-    std::size_t i = 0;
-    for (; i + lanes <= logits_.size(); i += lanes) {
-      std::array<float, lanes> w;
-      for (std::size_t j = 0; j < lanes; ++j) w[j] = weight(logits_[i + j]);
-      for (std::size_t j = 0; j < lanes; ++j) sums[j] += double(w[j]);
-    }
-    for (; i < logits_.size(); ++i) sums[0] += double(weight(logits_[i]));
-    double sum = 0;
-    for (double part : sums) sum += part;
     return sum;
   }
 
