@@ -8,5 +8,6 @@ namespace windlass {
 
 int batch_command(std::vector<std::string> const& words);
 int inspect_command(std::vector<std::string> const& words);
+int inspect_topology_command(std::vector<std::string> const& words);  ///< called by inspect
 
 }  // namespace windlass

@@ -13,9 +13,12 @@
 namespace windlass {
 
 int inspect_command(std::vector<std::string> const& words) {
+  if (!words.empty() && words.front() == "topology") return inspect_topology_command({words.begin() + 1, words.end()});
   namespace po = boost::program_options;
-  po::options_description options("windlass inspect MODEL: architecture, tensors, bytes, and what fits into memory",
-                                  118, 80);
+  po::options_description options(
+      "windlass inspect MODEL: architecture, tensors, bytes, and what fits into memory\n"
+      "windlass inspect topology: hosts, cores and devices of all ranks",
+      118, 80);
   options.add_options()("model", po::value<std::string>(), "a GGUF file or a Hugging Face folder");
   options.add_options()("hf-overrides", po::value<std::string>()->default_value(""),
                         "JSON object merged into config.json");

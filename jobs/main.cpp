@@ -21,6 +21,7 @@ constexpr char const* usage =
     "\n"
     "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
+    "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does what\n"
     "\n"
     "  windlass SUBCOMMAND --help    its options\n"
     "  windlass --version            version and commit\n";

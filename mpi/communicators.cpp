@@ -2,15 +2,39 @@
 
 #include <mpi.h>
 
+#include <limits>
+
+#include "mpi/mpi_error.hpp"
 #include "src/core/error.hpp"
 
 namespace windlass {
+
+void return_errors() {
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+}
 
 WorldPlace world_place() {
   WorldPlace place;
   ensure(MPI_Comm_rank(MPI_COMM_WORLD, &place.world_rank) == MPI_SUCCESS, "MPI_Comm_rank failed");
   ensure(MPI_Comm_size(MPI_COMM_WORLD, &place.world_ranks) == MPI_SUCCESS, "MPI_Comm_size failed");
   return place;
+}
+
+std::vector<std::vector<std::byte>> gather_from_all(std::span<std::byte const> own) {
+  auto const ranks = std::size_t(world_place().world_ranks);
+  ensure(own.size() <= std::size_t(std::numeric_limits<int>::max()) / ranks, "too many bytes to gather from all ranks");
+  int const own_bytes = int(own.size());
+  std::vector<int> sizes(ranks), offsets(ranks);
+  check_mpi(MPI_Allgather(&own_bytes, 1, MPI_INT, sizes.data(), 1, MPI_INT, MPI_COMM_WORLD), "MPI_Allgather");
+  for (std::size_t rank = 1; rank < ranks; ++rank) offsets[rank] = offsets[rank - 1] + sizes[rank - 1];
+  std::vector<std::byte> all(std::size_t(offsets.back() + sizes.back()));
+  check_mpi(MPI_Allgatherv(own.data(), own_bytes, MPI_BYTE, all.data(), sizes.data(), offsets.data(), MPI_BYTE,
+                           MPI_COMM_WORLD),
+            "MPI_Allgatherv");
+  std::vector<std::vector<std::byte>> parts;
+  for (std::size_t rank = 0; rank < ranks; ++rank)
+    parts.emplace_back(all.begin() + offsets[rank], all.begin() + offsets[rank] + sizes[rank]);
+  return parts;
 }
 
 }  // namespace windlass

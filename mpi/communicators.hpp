@@ -1,6 +1,10 @@
 /// The communicators of the job. Only this pair of files names MPI_COMM_WORLD.
 #pragma once
 
+#include <cstddef>
+#include <span>
+#include <vector>
+
 namespace windlass {
 
 struct WorldPlace {
@@ -8,7 +12,13 @@ struct WorldPlace {
   int world_ranks = 1;
 };
 
+/// Makes failing calls on the world communicator return their error instead of ending the job. Local.
+void return_errors();
+
 /// This process's place among all ranks. Local; MPI must be initialised.
 WorldPlace world_place();
+
+/// Collective over the job: [world ranks] what each rank gave. For the start of a job alone; throws MpiError.
+std::vector<std::vector<std::byte>> gather_from_all(std::span<std::byte const> own);
 
 }  // namespace windlass

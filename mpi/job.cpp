@@ -17,6 +17,7 @@ MpiJob::MpiJob(std::optional<Launcher> const& launcher) {
         "build of it with thread support");
   }
   uses_mpi_ = true;
+  return_errors();
   place_ = world_place();
 }
 

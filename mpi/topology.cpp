@@ -1,29 +1,20 @@
 #include "mpi/topology.hpp"
 
-#include <hwloc.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <memory>
 
 #include "mpi/cgroup.hpp"
+#include "mpi/hwloc_handles.hpp"
 #include "src/core/error.hpp"
 
 namespace windlass {
 namespace {
 
-struct Destroy {
-  void operator()(hwloc_topology_t topology) const { hwloc_topology_destroy(topology); }
-  void operator()(hwloc_bitmap_t bitmap) const { hwloc_bitmap_free(bitmap); }
-};
-using Topology = std::unique_ptr<hwloc_topology, Destroy>;
-using Bitmap = std::unique_ptr<hwloc_bitmap_s, Destroy>;
-
-Topology load_topology() {
+HwlocTopology load_topology() {
   hwloc_topology_t topology = nullptr;
   ensure(hwloc_topology_init(&topology) == 0, "hwloc_topology_init failed");
-  Topology owned(topology);
+  HwlocTopology owned(topology);
   if (hwloc_topology_load(topology) != 0) throw InputError("hwloc cannot read this machine's topology");
   return owned;
 }
@@ -31,7 +22,7 @@ Topology load_topology() {
 /// The first cpu of each object of `type` that `mask` allows.
 std::vector<int> first_cpus(hwloc_topology_t topology, hwloc_obj_type_t type, hwloc_const_bitmap_t mask) {
   std::vector<int> cpus;
-  Bitmap const common(hwloc_bitmap_alloc());
+  HwlocBitmap const common(hwloc_bitmap_alloc());
   for (hwloc_obj_t object = nullptr; (object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr;) {
     hwloc_bitmap_and(common.get(), object->cpuset, mask);
     if (int const cpu = hwloc_bitmap_first(common.get()); cpu >= 0) cpus.push_back(cpu);
@@ -55,8 +46,8 @@ int CoreSet::usable_threads() const {
 }
 
 CoreSet find_cores() {
-  Topology const topology = load_topology();
-  Bitmap const mask(hwloc_bitmap_alloc());
+  HwlocTopology const topology = load_topology();
+  HwlocBitmap const mask(hwloc_bitmap_alloc());
   hwloc_const_bitmap_t const allowed = hwloc_topology_get_allowed_cpuset(topology.get());
   if (hwloc_get_cpubind(topology.get(), mask.get(), HWLOC_CPUBIND_THREAD) != 0) hwloc_bitmap_copy(mask.get(), allowed);
   CoreSet found{.processor_limit = cgroup_processor_limit("/proc", "/sys/fs/cgroup"),
