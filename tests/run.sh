@@ -77,7 +77,7 @@ run_tests() {
 full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzz_seconds" && run_tests "$1"; }
 
 # Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
-kokkos_tests='kokkos|kernel|reference_models'
+kokkos_tests='kokkos|kernel|_contract|reference_models'
 threaded_tests='thread_team|engine|batch|tokenize'
 # targets STAGE REGEX: programs of the tests whose names match.
 targets() { ctest --test-dir "build/$1" -N -R "$2" 2>/dev/null | sed -nE 's/^ *Test +#[0-9]+: ([A-Za-z0-9_]+).*/\1_test/p' | sort -u; }
