@@ -103,7 +103,7 @@ void expect_rope(Operations const& backend, Queue const& queue, RopeCase const& 
 TEST_P(RopeContract, MatchesReference) {
   Batch const batches[] = {{}, {{0}, {1}}, {{63}, {2}}, {{5, 0, 200}, {1, 67, 3}}};
   for (KvFormat format : {KvFormat::f32, KvFormat::bf16})
-    for (int head_dim : {16, 64, 80, 128, 256})
+    for (int head_dim : {12, 16, 64, 80, 100, 128, 256})
       for (bool with_norms : {false, true})
         for (Batch const& batch : batches) {
           SCOPED_TRACE(text("head_dim ", head_dim, ", norms ", with_norms, ", rows ", batch.total_rows()));
@@ -180,7 +180,8 @@ TEST_P(AttentionContract, MatchesReferenceForChunksAndDecodeTokens) {
       {{1100, 3, 2047}, {1, 9, 2}},  // across spans
   };
   for (KvFormat format : {KvFormat::f32, KvFormat::bf16})
-    for (auto const& [head_dim, heads, kv_heads] : {std::tuple{64, 3, 1}, {16, 4, 4}, {128, 6, 2}})
+    for (auto const& [head_dim, heads, kv_heads] :
+         {std::tuple{64, 3, 1}, {16, 4, 4}, {128, 6, 2}, {24, 4, 2}, {100, 2, 1}})
       for (Batch const& batch : batches) {
         SCOPED_TRACE(text("bf16 ", int(format), ", head_dim ", head_dim, ", rows ", batch.total_rows()));
         KvShape const shape{.layers = 2, .kv_heads = kv_heads, .head_dim = head_dim, .format = format};

@@ -68,11 +68,11 @@ void prepare(PagedAttention const& op, RowBlock const& block, Queries& queries) 
     queries.begin[r] = op.window > 0 ? std::max(0, position - op.window + 1) : 0;
     float const* const q = q_row(op, block, r);
     for (int i = 0; i < d; i += lanes) {
-      Floats const scaled = mul(load(q + i), factor);
+      Floats const scaled = mul(load_first(q + i, d - i), factor);
       if (op.kv.shape.format == KvFormat::bf16)
-        store_bf16(queries.bf16() + r * d + i, scaled);
+        store_bf16_first(queries.bf16() + r * d + i, scaled, d - i);
       else
-        store(queries.f32() + r * d + i, scaled);
+        store_first(queries.f32() + r * d + i, scaled, d - i);
     }
   }
 }
@@ -81,7 +81,7 @@ void prepare(PagedAttention const& op, RowBlock const& block, Queries& queries) 
 void attend(PagedAttention const& op, RowBlock const& block, Queries const& queries, int first_tile, int end_tile,
             Partial& partial) {
   KvShape const& shape = op.kv.shape;
-  partial.clear(block.count, shape.head_dim);
+  partial.clear(block.count, whole_lanes(shape.head_dim));
   auto const place = [&](int tile) {
     return op.kv.base + std::size_t(block.sequence->pages[tile]) * shape.page_bytes() +
            shape.k_offset(op.kv.layer, block.kv_head);
@@ -103,7 +103,8 @@ void write_out(PagedAttention const& op, RowBlock const& block, Partial const& p
     float* const out = op.out + (q_row(op, block, r) - op.q) / op.q_stride * op.out_stride +
                        (q_row(op, block, r) - op.q) % op.q_stride;
     Floats const inverse = broadcast(1.0f / reduce_add(load(partial.l[r])));
-    for (int i = 0; i < d; i += lanes) store(out + i, mul(load(partial.o + r * d + i), inverse));
+    for (int i = 0; i < d; i += lanes)
+      store_first(out + i, mul(load(partial.o + r * whole_lanes(d) + i), inverse), d - i);
   }
 }
 
@@ -134,12 +135,12 @@ void run_block(PagedAttention const& op, RowBlock const& block) {
     attend(op, block, queries, first, end, partial);
     return true;
   };
-  write_out(op, block, combine_spans(spans_of(op, block), stack, leaf, block.count, op.kv.shape.head_dim));
+  write_out(op, block, combine_spans(spans_of(op, block), stack, leaf, block.count, whole_lanes(op.kv.shape.head_dim)));
 }
 
 /// Few rows, long context: one task per block and span, then one per block to combine.
 void run_split(PagedAttention const& op, std::int64_t blocks, int max_spans, Queue const& queue) {
-  int const d = op.kv.shape.head_dim;
+  int const d = whole_lanes(op.kv.shape.head_dim);
   std::size_t const slot_floats = std::size_t(block_rows) * std::size_t(d + lanes + 1);
   auto const slot = [&](std::int64_t task, int span) {
     return reinterpret_cast<float*>(op.workspace.data()) + std::size_t(task * max_spans + span) * slot_floats;

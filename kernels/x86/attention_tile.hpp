@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "kernels/attention.hpp"
-#include "kernels/x86/simd.hpp"
+#include "kernels/x86/tails.hpp"
 
 namespace windlass::x86::WINDLASS_LEVEL {
 
@@ -18,6 +18,8 @@ constexpr int micro_rows = 6;  ///< 24 accumulators of the 32 registers
 constexpr int micro_rows = 1;
 #endif
 constexpr int tile_vectors = block_tokens / lanes;
+
+constexpr int whole_lanes(int d) { return (d + lanes - 1) / lanes * lanes; }
 
 /// The rows' queries, multiplied by scale (and log2 e, where there is no soft cap) and rounded as the pages are.
 struct Queries {
@@ -38,7 +40,8 @@ struct KvTile {
   int first_position;
 };
 
-/// Per row: o, the maximum m (base-2 exponent) and 16 partial sums l of the probabilities, both relative to m.
+/// Per row: o [whole_lanes(head_dim)], the maximum m (base-2 exponent) and 16 partial sums l of the probabilities, both
+/// relative to m.
 struct Partial {
   alignas(64) float o[block_rows * max_head_dim];
   alignas(64) float l[block_rows][lanes];
@@ -162,7 +165,10 @@ inline void add_values(float const* p, ValueColumns const& columns, float* o, Me
     if (columns.next_v)
       for (int j = 0; j < Vectors; ++j) __builtin_prefetch(columns.next_v + offset + 64 * j);
     Bytes64 values[Vectors];
-    for (int j = 0; j < Vectors; ++j) values[j] = load_bytes(at + 64 * j);
+    if constexpr (Vectors == 1)
+      values[0] = load_bytes_first(at, columns.stride - columns.first);
+    else
+      for (int j = 0; j < Vectors; ++j) values[j] = load_bytes(at + 64 * j);
     for (int r = 0; r < Rows; ++r)
       for (int j = 0; j < Vectors; ++j) {
         if constexpr (Format == KvFormat::bf16)
@@ -174,7 +180,8 @@ inline void add_values(float const* p, ValueColumns const& columns, float* o, Me
   }
   for (int r = 0; r < Rows; ++r)
     for (int j = 0; j < Vectors; ++j)
-      merge_values(o + r * columns.stride + columns.first + j * lanes, acc[r][j], factors.keep[r], factors.take[r]);
+      merge_values(o + r * whole_lanes(columns.stride) + columns.first + j * lanes, acc[r][j], factors.keep[r],
+                   factors.take[r]);
 }
 
 template <KvFormat Format, int Rows>
@@ -194,7 +201,7 @@ void attend_rows(Queries const& queries, int row, KvTile const& tile, Partial& p
     partial.m[row + r] = running_max[r];
     merge_values(partial.l[row + r], sums[r], factors.keep[r], factors.take[r]);
   }
-  float* const o = partial.o + row * d;
+  float* const o = partial.o + row * whole_lanes(d);
   int i = 0;
   std::byte const* const next_v = row == 0 ? tile.next_v : nullptr;
   for (; i + 4 * lanes <= d; i += 4 * lanes) add_values<Format, Rows, 4>(p, {tile.v, next_v, d, i}, o, factors);

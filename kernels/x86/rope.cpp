@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "kernels/x86/level_operations.hpp"
-#include "kernels/x86/simd.hpp"
+#include "kernels/x86/tails.hpp"
 
 namespace windlass::x86::WINDLASS_LEVEL {
 namespace {
@@ -14,9 +14,13 @@ constexpr int max_head_dim = 1024;
 
 void norm_head(float* x, float const* weight, int d, float eps) {
   Floats squares = zero();
-  for (int i = 0; i < d; i += lanes) squares = fma(load(x + i), load(x + i), squares);
+  for (int i = 0; i < d; i += lanes) {
+    Floats const values = load_first(x + i, d - i);
+    squares = fma(values, values, squares);
+  }
   Floats const scale = broadcast(1.0f / std::sqrt(reduce_add(squares) / float(d) + eps));
-  for (int i = 0; i < d; i += lanes) store(x + i, mul(mul(load(x + i), scale), load(weight + i)));
+  for (int i = 0; i < d; i += lanes)
+    store_first(x + i, mul(mul(load_first(x + i, d - i), scale), load_first(weight + i, d - i)), d - i);
 }
 
 void rotate_head(float* x, float const* cos_sin, int rotary_dim) {
@@ -47,9 +51,9 @@ void store_head(RopeAndStore const& op, std::byte* page, int head, float const* 
     return;
   }
   alignas(64) std::uint16_t rounded[max_head_dim];
-  for (int i = 0; i < d; i += lanes) store_bf16(rounded + i, load(k + i));
+  for (int i = 0; i < d; i += lanes) store_bf16(rounded + i, load_first(k + i, d - i));
   for (int i = 0; i < d; i += 2) std::memcpy(k_tile + std::size_t(i / 2 * block_tokens + p) * 4, rounded + i, 4);
-  for (int i = 0; i < d; i += lanes) store_bf16(rounded + i, load(v + i));
+  for (int i = 0; i < d; i += lanes) store_bf16(rounded + i, load_first(v + i, d - i));
   std::byte* const pairs = v_tile + std::size_t(p / 2 * d) * 4 + std::size_t(p % 2) * 2;
   for (int i = 0; i < d; ++i) std::memcpy(pairs + std::size_t(i) * 4, rounded + i, 2);
 }

@@ -1,0 +1,42 @@
+/// Loads and stores of the last vector of a row whose length is no multiple of 16: rows lie back to back, so nothing
+/// beyond the end may be touched.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "kernels/x86/simd.hpp"
+
+namespace windlass::x86::WINDLASS_LEVEL {
+
+/// The first min(count, 16) floats; 0 in the other lanes.
+inline Floats load_first(float const* p, int count) {
+  if (count >= lanes) return load(p);
+  alignas(64) float row[lanes] = {};
+  std::memcpy(row, p, sizeof(float) * std::size_t(count));
+  return load(row);
+}
+
+/// The first min(count, 16) groups of 4 bytes; 0 in the others.
+inline Bytes64 load_bytes_first(std::byte const* p, int count) {
+  if (count >= lanes) return load_bytes(p);
+  alignas(64) std::byte row[lanes * 4] = {};
+  std::memcpy(row, p, 4 * std::size_t(count));
+  return load_bytes(row);
+}
+
+inline void store_first(float* p, Floats x, int count) {
+  if (count >= lanes) return store(p, x);
+  alignas(64) float row[lanes];
+  store(row, x);
+  std::memcpy(p, row, sizeof(float) * std::size_t(count));
+}
+
+inline void store_bf16_first(std::uint16_t* p, Floats x, int count) {
+  if (count >= lanes) return store_bf16(p, x);
+  alignas(64) std::uint16_t row[lanes];
+  store_bf16(row, x);
+  std::memcpy(p, row, sizeof(std::uint16_t) * std::size_t(count));
+}
+
+}  // namespace windlass::x86::WINDLASS_LEVEL
