@@ -42,8 +42,8 @@ void check(ModelSpec const& spec, std::string const& source) {
     if (size.value < 1) throw InputError(text(source, ": the ", size.name, " is ", size.value, ", not positive"));
   if (spec.heads % spec.kv_heads != 0)
     throw InputError(text(source, ": ", spec.heads, " heads are not a multiple of ", spec.kv_heads, " KV heads"));
-  if (spec.head_dim % 2 != 0 || spec.head_dim > 1024)
-    throw InputError(text(source, ": a head size of ", spec.head_dim, " is not supported; even ones up to 1024 are"));
+  if (spec.head_dim % 2 != 0 || spec.head_dim > 256)
+    throw InputError(text(source, ": a head size of ", spec.head_dim, " is not supported; even ones up to 256 are"));
   if (!(spec.norm_eps >= 0 && spec.norm_eps < 1)) throw InputError(source + ": the norm's epsilon is not in [0, 1)");
   if (std::int64_t(spec.heads + 2 * spec.kv_heads) * spec.head_dim > (1 << 30))
     throw InputError(source + ": the heads together have more than 2^30 rows");
