@@ -24,24 +24,6 @@
 namespace windlass {
 namespace {
 
-RequestRules rules_of(BatchOptions const& options, Model const& model) {
-  RequestRules rules{.model_name = options.served_model_name.empty() ? options.model.path : options.served_model_name,
-                     .served_model_name = options.served_model_name,
-                     .tokenizer = model.tokenizer.get(),
-                     .tokenizer_problem = model.tokenizer_problem,
-                     .chat_problem = model.chat_template_problem,
-                     .vocab = model.spec.vocab,
-                     .max_model_len = model.max_model_len,
-                     .max_logprobs = options.max_logprobs,
-                     .job_seed = options.seed};
-  if (model.chat_template)
-    rules.render_chat = [&model](boost::json::object const& variables) {
-      return model.chat_template->render(variables);
-    };
-  if (options.use_model_sampling_defaults) rules.defaults = model.suggested;
-  return rules;
-}
-
 /// One run from the loaded model to the last record.
 class BatchRun {
  public:
@@ -49,8 +31,9 @@ class BatchRun {
       : options_(options), signals_(signals), mpi_library_(std::move(mpi_library)), output_(options) {}
 
   int run() {
-    setup_ = set_up_engine(options_, output_.recorded_arithmetic());
-    RequestRules const rules = rules_of(options_, setup_->model);
+    setup_ = set_up_engine(options_.engine, output_.recorded_arithmetic());
+    RequestRules rules = request_rules(options_.engine, setup_->model);
+    rules.job_seed = options_.seed;
     output_.begin(options_, *setup_);
     announce();
     BatchInput input(open_input(options_.input), rules, output_.finished(),
@@ -76,7 +59,7 @@ class BatchRun {
   void announce() const {
     if (options_.quiet) return;
     Model const& model = setup_->model;
-    log_info(text("windlass ", program_version(), " (", program_commit(), "): ", options_.model.path, ", ",
+    log_info(text("windlass ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
                   model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
                   ", ", setup_->threads, " threads, KV cache of ", setup_->kv_bytes >> 20, " MiB"));
     if (output_.finished().size() > 0)
@@ -92,7 +75,7 @@ class BatchRun {
                   .writer = writer,
                   .drain_wanted = [&] { return signals_.wanted(); },
                   .on_progress = [&] { console.update([&] { return progress(input); }); }},
-                 {.max_requests_running = options_.max_num_seqs,
+                 {.max_requests_running = options_.engine.max_num_seqs,
                   .drain_us = Microseconds(options_.drain_seconds * 1e6),
                   .job_seed = options_.seed});
     BatchEnd end = BatchEnd::again;
@@ -155,7 +138,7 @@ class BatchRun {
                        .processor = setup_->cores.processor,
                        .cores = setup_->cores.machine_cores,
                        .threads = setup_->threads,
-                       .model_path = options_.model.path,
+                       .model_path = options_.engine.model.path,
                        .model_identity = to_hex(model.identity),
                        .architecture = model.spec.architecture,
                        .model_bytes = model.file_bytes,

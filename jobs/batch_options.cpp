@@ -5,7 +5,6 @@
 #include <iostream>
 
 #include "jobs/option_parsing.hpp"
-#include "kernels/operations.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 
@@ -13,8 +12,6 @@ namespace windlass {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr unsigned help_width = 118, help_text_width = 80;
 
 constexpr char const* introduction =
     "windlass batch answers a file of OpenAI batch requests (/v1/completions and /v1/chat/completions), one JSON "
@@ -54,82 +51,24 @@ po::options_description file_options() {
   return options;
 }
 
-po::options_description model_options() {
-  po::options_description options("Model", help_width, help_text_width);
-  options.add_options()("max-model-len", with_default(0),
-                        "tokens of a prompt and its answer; 0: the model's own limit");
-  options.add_options()("precision", with_default<std::string>("fast"),
-                        "f32, or fast: bf16 or int8 activations where the machine has them");
-  options.add_options()("hf-overrides", with_default<std::string>(""), "JSON object merged into config.json");
-  options.add_options()("chat-template", with_default<std::string>(""), "Jinja file that replaces the model's own");
-  options.add_options()("load", with_default<std::string>("auto"), "auto, map (memory-mapped) or read");
-  options.add_options()("served-model-name", with_default<std::string>(""),
-                        "the only 'model' that requests may name; empty: any");
-  return options;
-}
-
 po::options_description answer_options() {
   po::options_description options("Answers", help_width, help_text_width);
+  add_answer_options(options);
   options.add_options()("seed", with_default<std::uint64_t>(0),
                         "seed of the job: with a request's custom_id it gives the seed of requests without one");
-  options.add_options()("use-model-sampling-defaults", po::bool_switch(),
-                        "temperature, top_p … that requests leave out come from the model's generation_config.json");
-  options.add_options()("max-logprobs", with_default(20), "log-probabilities per position that a request may ask for");
   options.add_options()("allow-different-arithmetic", po::bool_switch(),
                         "resume with another instruction set: bits may differ between answers; the report is marked");
   return options;
 }
 
 po::options_description machine_options() {
-  std::string backends;
-  for (Operations const* const operations : available_operations()) backends += text(", ", operations->name);
   po::options_description options("Machine", help_width, help_text_width);
-  options.add_options()("threads", with_default(0), "0: one per core that the process may use, pinned");
-  options.add_options()("backend", with_default<std::string>("auto"), text("auto", backends).c_str());
-  options.add_options()("kv-cache-memory", with_default<std::string>("0"),
-                        "such as 4GiB; 0: 70 % of free memory (or of the cgroup's limit) at most");
-  options.add_options()("max-num-seqs", with_default(64), "sequences that run at once");
-  options.add_options()("max-num-batched-tokens", with_default(512), "prompt tokens computed in one step");
-  options.add_options()("no-prefix-caching", po::bool_switch(), "compute equal beginnings of prompts each time");
+  add_machine_options(options);
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
   options.add_options()("help", "print this");
   return options;
-}
-
-int at_least(po::variables_map const& values, char const* name, int least) {
-  int const value = values[name].as<int>();
-  if (value < least) throw InputError(text("--", name, " ", value, " is too small; use ", least, " or more"));
-  return value;
-}
-
-std::string required(po::variables_map const& values, char const* name) {
-  if (!values.count(name) || values[name].as<std::string>().empty())
-    throw InputError(text("--", name, " is missing (windlass batch --help lists the options)"));
-  return values[name].as<std::string>();
-}
-
-LoadMode load_mode(std::string const& name) {
-  if (name == "auto") return LoadMode::automatic;
-  if (name == "map") return LoadMode::map;
-  if (name == "read") return LoadMode::read;
-  throw InputError(text("--load ", name, " does not exist; use auto, map or read"));
-}
-
-Precision precision(std::string const& name) {
-  if (name == "f32") return Precision::f32;
-  if (name == "fast") return Precision::fast;
-  throw InputError(text("--precision ", name, " does not exist; use f32 or fast"));
-}
-
-std::string shown(boost::any const& value) {
-  if (auto const* words = boost::any_cast<std::string>(&value)) return *words;
-  if (auto const* number = boost::any_cast<int>(&value)) return text(*number);
-  if (auto const* number = boost::any_cast<std::uint64_t>(&value)) return text(*number);
-  if (auto const* number = boost::any_cast<double>(&value)) return text(*number);
-  if (auto const* truth = boost::any_cast<bool>(&value)) return *truth ? "true" : "false";
-  return "";
 }
 
 void check_files(BatchOptions const& options) {
@@ -145,34 +84,18 @@ BatchOptions from_values(po::variables_map const& values) {
   auto const words = [&](char const* name) { return values[name].as<std::string>(); };
   auto const set = [&](char const* name) { return values[name].as<bool>(); };
   BatchOptions options{
-      .model = {.path = required(values, "model"),
-                .load = load_mode(words("load")),
-                .precision = precision(words("precision")),
-                .hf_overrides = words("hf-overrides"),
-                .chat_template_file = words("chat-template"),
-                .max_model_len = at_least(values, "max-model-len", 0)},
+      .engine = engine_options(values),
       .input = required(values, "input"),
       .output = required(values, "output"),
-      .backend = words("backend"),
-      .threads = at_least(values, "threads", 0),
-      .max_num_seqs = at_least(values, "max-num-seqs", 1),
-      .max_num_batched_tokens = at_least(values, "max-num-batched-tokens", 1),
-      .kv_cache_bytes = parse_bytes("kv-cache-memory", words("kv-cache-memory")),
-      .prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on,
       .seed = values["seed"].as<std::uint64_t>(),
-      .served_model_name = words("served-model-name"),
-      .max_logprobs = at_least(values, "max-logprobs", 0),
-      .use_model_sampling_defaults = set("use-model-sampling-defaults"),
       .existing = set("overwrite") ? ExistingOutput::overwrite : ExistingOutput::resume,
       .arithmetic = set("allow-different-arithmetic") ? ArithmeticRule::may_differ : ArithmeticRule::must_agree,
-      .drain_seconds = values["drain-seconds"].as<double>(),
+      .drain_seconds = drain_seconds(values),
       .max_line_bytes = std::size_t(at_least(values, "max-line-mib", 1)) << 20,
       .report_file = words("report"),
       .status_file = words("status-file"),
-      .quiet = set("quiet")};
-  if (!(options.drain_seconds >= 0 && options.drain_seconds < 1e6))
-    throw InputError("--drain-seconds must be a number of seconds from 0 to 1000000");
-  for (auto const& [name, value] : values) options.given[name] = shown(value.value());
+      .quiet = set("quiet"),
+      .given = shown_options(values)};
   check_files(options);
   return options;
 }
@@ -181,7 +104,9 @@ BatchOptions from_values(po::variables_map const& values) {
 
 std::optional<BatchOptions> parse_batch_options(std::vector<std::string> const& words) {
   po::options_description all("", help_width, help_text_width);
-  all.add(file_options()).add(model_options()).add(answer_options()).add(machine_options());
+  po::options_description model("Model", help_width, help_text_width);
+  add_model_options(model);
+  all.add(file_options()).add(model).add(answer_options()).add(machine_options());
   po::variables_map const values = parse_words(words, all, "");
   if (values.count("help")) {
     std::cout << introduction << all << ending;

@@ -7,25 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "src/engine/engine.hpp"
-#include "src/model/model.hpp"
+#include "jobs/engine_options.hpp"
 #include "src/store/journal.hpp"
 
 namespace windlass {
 
 struct BatchOptions {
-  ModelConfig model;
+  EngineOptions engine;
   std::string input, output;
-  std::string backend;  ///< "auto" or a name
-  int threads = 0;      ///< 0: one per core that the process may use
-  int max_num_seqs = 0;
-  int max_num_batched_tokens = 0;
-  std::int64_t kv_cache_bytes = 0;  ///< 0: from free memory
-  PrefixReuse prefix_reuse = PrefixReuse::on;
   std::uint64_t seed = 0;
-  std::string served_model_name;
-  int max_logprobs = 0;
-  bool use_model_sampling_defaults = false;
   ExistingOutput existing = ExistingOutput::resume;
   ArithmeticRule arithmetic = ArithmeticRule::must_agree;
   double drain_seconds = 0;

@@ -22,12 +22,12 @@ std::string hash_of_option_file(std::string const& path) {
 JournalIdentity identity_of(BatchOptions const& options, EngineSetup const& setup) {
   JournalIdentity identity{
       .model_identity = to_hex(setup.model.identity),
-      .model_path = options.model.path,
+      .model_path = options.engine.model.path,
       .options = {{"precision", options.given.at("precision")},
                   {"seed", options.given.at("seed")},
                   {"max-model-len", text(setup.model.max_model_len)},
-                  {"hf-overrides", options.model.hf_overrides},
-                  {"chat-template", hash_of_option_file(options.model.chat_template_file)},
+                  {"hf-overrides", options.engine.model.hf_overrides},
+                  {"chat-template", hash_of_option_file(options.engine.model.chat_template_file)},
                   {"use-model-sampling-defaults", options.given.at("use-model-sampling-defaults")}},
       .arithmetic = {setup.arithmetic}};
   if (options.input != "-" && std::filesystem::is_regular_file(options.input)) {

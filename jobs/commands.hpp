@@ -7,6 +7,7 @@
 namespace windlass {
 
 int batch_command(std::vector<std::string> const& words);
+int serve_command(std::vector<std::string> const& words);
 int inspect_command(std::vector<std::string> const& words);
 int inspect_topology_command(std::vector<std::string> const& words);  ///< called by inspect
 

@@ -37,7 +37,7 @@ Operations const& choose_backend(std::string const& wanted, std::optional<std::s
 }
 
 /// No more than the running sequences can fill, and no more than a share of what is free.
-std::int64_t automatic_kv_bytes(EngineSetup const& setup, BatchOptions const& options) {
+std::int64_t automatic_kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
   ModelSpec const& spec = setup.model.spec;
   KvShape const shape{.layers = int(spec.layers.size()),
                       .kv_heads = spec.kv_heads,
@@ -52,7 +52,7 @@ std::int64_t automatic_kv_bytes(EngineSetup const& setup, BatchOptions const& op
 
 }  // namespace
 
-std::unique_ptr<EngineSetup> set_up_engine(BatchOptions const& options,
+std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
                                            std::optional<std::string> const& recorded_arithmetic) {
   auto setup = std::make_unique<EngineSetup>();
   setup->cores = find_cores();

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "jobs/batch_options.hpp"
+#include "jobs/engine_options.hpp"
 #include "mpi/topology.hpp"
 #include "src/engine/engine.hpp"
 #include "src/model/model.hpp"
@@ -27,7 +27,7 @@ struct EngineSetup {
 
 /// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its
 /// backend where this machine has it), loads the model and sizes the KV cache. Throws InputError or FileError.
-std::unique_ptr<EngineSetup> set_up_engine(BatchOptions const& options,
+std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
                                            std::optional<std::string> const& recorded_arithmetic);
 
 }  // namespace windlass

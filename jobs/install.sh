@@ -60,6 +60,7 @@ find_missing() {
   need "MPI launcher (mpirun)" "tool mpirun" "openmpi-bin" "openmpi"
   need "hwloc" "module hwloc" "libhwloc-dev" "hwloc"
   need "Boost >= 1.75 with JSON, program_options, iostreams" boost "$(boost_packages)" "boost@1.75:+json+program_options+iostreams"
+  need "OpenSSL" "header openssl/evp.h" "libssl-dev" "openssl"
   need "PCRE2" "module libpcre2-8" "libpcre2-dev" "pcre2"
   need "utf8proc" "module libutf8proc" "libutf8proc-dev" "utf8proc"
   need "zlib" "header zlib.h" "zlib1g-dev" "zlib"

@@ -20,11 +20,22 @@ constexpr char const* usage =
     "windlass serves large language models as an MPI job.\n"
     "\n"
     "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
+    "  windlass serve --model M                                        answers OpenAI's API over HTTP\n"
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
-    "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does what\n"
+    "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does "
+    "what\n"
     "\n"
     "  windlass SUBCOMMAND --help    its options\n"
     "  windlass --version            version and commit\n";
+
+int run_serve([[maybe_unused]] std::vector<std::string> const& words) {
+#ifdef WINDLASS_SERVE
+  return serve_command(words);
+#else
+  log_warning("this program was built without the server; build it with -DWINDLASS_SERVE=ON (needs OpenSSL)");
+  return exit_usage;
+#endif
+}
 
 int run(std::vector<std::string> const& words) {
   std::string const first = words.empty() ? "" : words.front();
@@ -38,11 +49,12 @@ int run(std::vector<std::string> const& words) {
   }
   std::vector<std::string> const rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (first == "batch") return batch_command(rest);
+  if (first == "serve") return run_serve(rest);
   if (first == "inspect") return inspect_command(rest);
   if (first.empty())
     std::fputs(usage, stderr);
   else
-    log_warning(text("'", first, "' is no subcommand; there are batch and inspect (windlass --help)"));
+    log_warning(text("'", first, "' is no subcommand; there are batch, serve and inspect (windlass --help)"));
   return exit_usage;
 }
 

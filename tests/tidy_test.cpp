@@ -64,6 +64,7 @@ std::vector<VendorRule> const& vendor_rules() {
       {std::regex("cuda.*|cublas.*|cooperative_groups.*"), {"kernels/cuda/"}},
       {std::regex("hdf5.*|H5.*"), {"src/store/"}},
       {std::regex("boost/(beast|asio).*"), {"src/api/"}},
+      {std::regex("openssl/.*"), {"src/api/"}},
       {std::regex("boost/program_options.*"), {"jobs/"}},
   };
   return rules;

@@ -1,0 +1,172 @@
+// windlass serve: OpenAI's API over HTTP, in front of the engine.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <filesystem>
+#include <random>
+
+#include "jobs/commands.hpp"
+#include "jobs/drain_signals.hpp"
+#include "jobs/engine_setup.hpp"
+#include "jobs/exit_codes.hpp"
+#include "jobs/option_parsing.hpp"
+#include "jobs/serve_options.hpp"
+#include "jobs/status_file.hpp"
+#include "jobs/version.hpp"
+#include "mpi/job.hpp"
+#include "src/api/endpoint_file.hpp"
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr Microseconds last_bytes_us = 5'000'000;  ///< for answers to leave after the last one was made
+
+/// Every connection is a descriptor, and the usual limit of 1024 is a soft one.
+void raise_descriptor_limit() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log_warning("the limit of open files cannot be raised");
+}
+
+std::string chosen_key(ServeOptions const& options) {
+  if (options.key_environment.empty()) return random_key();
+  auto const key = process_environment()(options.key_environment.c_str());
+  if (!key || key->size() < 16)
+    throw InputError(text("--api-key-env ", options.key_environment, ": the variable must hold a key of at least 16 ",
+                          "characters"));
+  return *key;
+}
+
+/// What clients call the model: the option, or the file's or folder's name.
+std::string model_name(EngineOptions const& options) {
+  if (!options.served_model_name.empty()) return options.served_model_name;
+  std::filesystem::path path = std::filesystem::path(options.model.path).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (std::uint64_t(device()) << 32) | device();
+}
+
+/// One server from its first to its last answer. The HTTP threads are made before the engine pins this one.
+class ServeRun {
+ public:
+  ServeRun(ServeOptions const& options, DrainSignals const& signals, StatusFile const& status)
+      : options_(options),
+        signals_(signals),
+        status_(status),
+        key_(chosen_key(options)),
+        service_({.metrics = options.metrics, .version = program_version()},
+                 ApiKeys({{.name = "default", .key = hash_key(key_)}})),
+        server_(options.http, service_),
+        loop_({.max_open_requests = options.engine.max_num_seqs + options.max_waiting,
+               .loops = server_.loops(),
+               .drain_us = Microseconds(options.drain_seconds * 1e6)},
+              [this](int loop, std::function<void()> work) { server_.post(loop, std::move(work)); }) {
+    service_.connect([this](int loop, std::function<void()> work) { server_.post(loop, std::move(work)); },
+                     [this] { return server_.connections(); });
+  }
+  ~ServeRun() { stop(0); }
+
+  int run() {
+    status_.write("loading", "");
+    EndpointFile::Content const content{
+        .address = {.host = options_.http.host, .port = server_.port(), .socket_path = options_.http.socket_path},
+        .api_key = key_,
+        .model = model_name(options_.engine)};
+    setup_ = set_up_engine(options_.engine, std::nullopt);
+    model_ = served_model(*setup_);
+    EngineRunner runner(*setup_->engine);
+    service_.serve(model_);
+    EndpointFile const endpoint(options_.endpoint_file, content);
+    status_.write("running", "");
+    announce(content);
+    int const cut_off = loop_.run(runner, [this] { return signals_.wanted(); });
+    stop(last_bytes_us);
+    if (cut_off > 0) log_warning(text(cut_off, " requests were cut off: --drain-seconds were over"));
+    return cut_off > 0 ? exit_again : exit_done;
+  }
+
+ private:
+  /// Nothing calls from one part into another afterwards, in whatever order they go.
+  void stop(Microseconds patience_us) {
+    service_.stop();
+    server_.stop(patience_us);
+  }
+
+  ServedModel served_model(EngineSetup const& setup) {
+    ServedModel model{.rules = request_rules(options_.engine, setup.model),
+                      .name = model_name(options_.engine),
+                      .loaded_s = std::int64_t(std::time(nullptr)),
+                      .engine = &loop_};
+    model.rules.model_name = model.rules.served_model_name = model.name;
+    model.rules.job_seed = random_seed();
+    model.rules.streaming = Streaming::possible;
+    return model;
+  }
+
+  void announce(EndpointFile::Content const& content) const {
+    if (options_.quiet) return;
+    log_info(text("windlass ", program_version(), " (", program_commit(), "): serving ", content.model, ", ",
+                  setup_->model.spec.architecture, "; ", setup_->arithmetic, ", ", setup_->threads,
+                  " threads, KV cache of ", setup_->kv_bytes >> 20, " MiB"));
+    std::fputs(usage_lines(content, options_.endpoint_file).c_str(), stdout);
+    std::fflush(stdout);
+  }
+
+  ServeOptions const& options_;
+  DrainSignals const& signals_;
+  StatusFile const& status_;
+  std::string key_;
+  std::unique_ptr<EngineSetup> setup_;
+  ServedModel model_;
+  ApiService service_;
+  HttpServer server_;
+  EngineLoop loop_;
+};
+
+int serve(ServeOptions const& options, DrainSignals const& signals, StatusFile const& status) {
+  MpiJob const mpi(detect_launcher(process_environment()));
+  if (mpi.place().world_ranks > 1) {
+    if (mpi.place().world_rank == 0)
+      log_info(text("error: started with ", mpi.place().world_ranks, " ranks, and serve runs one; use mpirun -n 1"));
+    return exit_usage;
+  }
+  try {
+    int const code = ServeRun(options, signals, status).run();
+    status.write(code == exit_done ? "done" : "again", "");
+    return code;
+  } catch (std::exception const& error) {
+    status.write("failed", error.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+int serve_command(std::vector<std::string> const& words) {
+  auto const options = parse_serve_options(words);
+  if (!options) return exit_done;
+  StatusFile const status(options->status_file);
+  DrainSignals const signals([&status] {
+    log_info("second signal: ending at once");
+    try {
+      status.write("again", "ended by a second signal");
+    } catch (std::exception const& error) {
+      log_warning(error.what());
+    }
+    ::_exit(exit_again);
+  });
+  raise_descriptor_limit();
+  return serve(*options, signals, status);
+}
+
+}  // namespace windlass

@@ -1,0 +1,30 @@
+/// The options of `windlass serve`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/engine_options.hpp"
+#include "src/api/http_server.hpp"
+#include "src/serve/online/api_service.hpp"
+
+namespace windlass {
+
+struct ServeOptions {
+  EngineOptions engine;
+  HttpServerConfig http;
+  std::string endpoint_file;
+  std::string key_environment;  ///< variable that holds the key; empty: a random one
+  MetricsAccess metrics = MetricsAccess::with_key;
+  int max_waiting = 0;  ///< prompts that may wait for a place in the batch
+  double drain_seconds = 0;
+  std::string status_file;
+  bool quiet = false;
+};
+
+/// Nothing where help was asked for; it is printed. Throws InputError naming the option that is wrong.
+std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& words);
+
+}  // namespace windlass

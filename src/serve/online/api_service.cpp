@@ -1,0 +1,215 @@
+#include "src/serve/online/api_service.hpp"
+
+#include <array>
+#include <ctime>
+#include <random>
+
+#include "src/api/error_body.hpp"
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+#include "src/serve/api_error.hpp"
+#include "src/serve/json_text.hpp"
+#include "src/serve/online/completion_call.hpp"
+#include "src/serve/online/text_routes.hpp"
+#include "src/serve/request_json.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr std::size_t max_waiting_work = 256;
+constexpr int loading_retry_seconds = 5, draining_retry_seconds = 30;
+
+enum class RouteNeeds : std::uint8_t { nothing, key, model };
+enum class PathIs : std::uint8_t { whole, beginning };
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (std::uint64_t(device()) << 32) | device();
+}
+
+int status_of(ApiError::Details const& details) { return details.code == "model_not_found" ? 404 : 400; }
+
+HttpResponse response_of(ApiError::Details const& details) {
+  return error_response(status_of(details), {.message = details.message, .param = details.param, .code = details.code});
+}
+
+}  // namespace
+
+struct ApiService::Route {
+  std::string_view path;
+  PathIs path_is;
+  std::string_view method;
+  RouteNeeds needs;
+  Reply (ApiService::*answer)(Route const& route, HttpRequest const& request);
+};
+
+ApiService::Route const* ApiService::find_route(std::string_view path) {
+  using enum RouteNeeds;
+  static std::array<Route, 11> const routes = {{
+      {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
+      {"/version", PathIs::whole, "GET", key, &ApiService::version},
+      {"/metrics", PathIs::whole, "GET", key, &ApiService::metrics_text},
+      {"/v1/models", PathIs::whole, "GET", model, &ApiService::models},
+      {"/v1/models/", PathIs::beginning, "GET", model, &ApiService::models},
+      {"/v1/completions", PathIs::whole, "POST", model, &ApiService::generate},
+      {"/v1/chat/completions", PathIs::whole, "POST", model, &ApiService::generate},
+      {"/v1/embeddings", PathIs::whole, "POST", key, &ApiService::embeddings},
+      {"/tokenize", PathIs::whole, "POST", model, &ApiService::tokenize},
+      {"/detokenize", PathIs::whole, "POST", model, &ApiService::detokenize},
+      {"/ping", PathIs::whole, "GET", nothing, &ApiService::health},
+  }};
+  for (Route const& route : routes)
+    if (route.path_is == PathIs::whole ? path == route.path : path.starts_with(route.path)) return &route;
+  return nullptr;
+}
+
+ApiService::ApiService(ApiServiceConfig config, ApiKeys keys)
+    : config_(std::move(config)), keys_(std::move(keys)), id_seed_(random_seed()), work_(max_waiting_work) {}
+
+void ApiService::connect(PostToLoop post, std::function<int()> connections) {
+  post_ = std::move(post);
+  connections_ = std::move(connections);
+}
+
+std::optional<HttpResponse> ApiService::refuse(HttpHead& head) {
+  Route const* const route = find_route(head.path);
+  bool const open = route && (route->needs == RouteNeeds::nothing ||
+                              (route->path == "/metrics" && config_.metrics == MetricsAccess::open));
+  if (!open) {
+    auto const user = keys_.find(head.authorization);
+    if (!user) {
+      HttpResponse response = error_response(
+          401, {.message = "no valid key; send the header 'Authorization: Bearer KEY'", .code = "invalid_api_key"});
+      response.headers.emplace_back("WWW-Authenticate", "Bearer");
+      metrics_.count_response("", 401);
+      return response;
+    }
+    head.user = *user;
+  }
+  if (!route) {
+    metrics_.count_response("", 404);
+    return error_response(404, {.message = "there is no route " + valid_utf8(head.path), .code = "not_found"});
+  }
+  if (head.method != route->method) {
+    HttpResponse response =
+        error_response(405, {.message = text(route->path, " takes ", route->method), .code = "method_not_allowed"});
+    response.headers.emplace_back("Allow", route->method == "GET" ? "GET, HEAD" : route->method);
+    return response;
+  }
+  if (route->needs != RouteNeeds::model) return std::nullopt;
+  ServedModel const* const model = model_;
+  if (!model)
+    return retry_later(503, {.message = "the model is being loaded", .code = "loading"}, loading_retry_seconds);
+  if (model->engine->draining())
+    return retry_later(503, {.message = "the server is draining: it ends soon", .code = "draining"},
+                       draining_retry_seconds);
+  return std::nullopt;
+}
+
+void ApiService::handle(HttpRequest request, std::shared_ptr<Exchange> exchange) {
+  Route const& route = *find_route(request.head.path);  // refuse() found it
+  if (request.body.size() <= config_.inline_body_bytes) return reply_to(route, request)(exchange);
+  auto const shared = std::make_shared<HttpRequest>(std::move(request));
+  bool const taken = work_.add([this, &route, shared, exchange] {
+    post_(exchange->loop(), [reply = reply_to(route, *shared), exchange] { reply(exchange); });
+  });
+  if (!taken)
+    exchange->respond(
+        retry_later(429, {.message = "too many long requests wait; try again soon", .code = "queue_full"}, 1));
+}
+
+/// Runs a route; what it throws becomes an error response.
+ApiService::Reply ApiService::reply_to(Route const& route, HttpRequest const& request) {
+  try {
+    return (this->*route.answer)(route, request);
+  } catch (ApiError const& error) {
+    return respond(route, response_of(error.details()));
+  } catch (InputError const& error) {
+    return respond(route, error_response(400, {.message = error.what(), .code = "invalid_value"}));
+  } catch (std::exception const& error) {
+    log_warning(text(route.path, " failed: ", error.what()));
+    return respond(route, error_response(500, {.message = "the server failed at this request", .code = "failed"}));
+  }
+}
+
+ApiService::Reply ApiService::respond(Route const& route, HttpResponse response) {
+  metrics_.count_response(route.path, response.status);
+  return [shared = std::make_shared<HttpResponse>(std::move(response))](auto const& exchange) {
+    exchange->respond(std::move(*shared));
+  };
+}
+
+ApiService::Reply ApiService::health(Route const& route, HttpRequest const&) {
+  ServedModel const* const model = model_;
+  char const* const status = !model ? "loading" : model->engine->draining() ? "draining" : "ok";
+  HttpResponse response{.status = std::string_view(status) == "ok" ? 200 : 503,
+                        .body = text("{\"status\":\"", status, "\"}")};
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "5");
+  return respond(route, std::move(response));
+}
+
+ApiService::Reply ApiService::version(Route const& route, HttpRequest const&) {
+  JsonText out;
+  out.begin_object().member("version", config_.version).end_object();
+  return respond(route, {.body = out.take()});
+}
+
+ApiService::Reply ApiService::metrics_text(Route const& route, HttpRequest const&) {
+  ServerState state{.open_connections = connections_ ? connections_() : 0};
+  for (ApiUser const& user : keys_.users()) state.users.push_back(user.name);
+  if (ServedModel const* const model = model_) {
+    state.model_name = model->name;
+    state.engine = model->engine->counters();
+    state.open_requests = model->engine->open_requests();
+  }
+  return respond(route, {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_.text(state)});
+}
+
+ApiService::Reply ApiService::models(Route const& route, HttpRequest const& request) {
+  std::string_view const path = request.head.path;
+  return respond(route,
+                 {.body = models_body(
+                      *model_, route.path_is == PathIs::whole ? std::string_view{} : path.substr(route.path.size()))});
+}
+
+ApiService::Reply ApiService::tokenize(Route const& route, HttpRequest const& request) {
+  return respond(route, {.body = tokenize_body(parse_strict_object(request.body), *model_)});
+}
+
+ApiService::Reply ApiService::detokenize(Route const& route, HttpRequest const& request) {
+  return respond(route, {.body = detokenize_body(parse_strict_object(request.body), *model_)});
+}
+
+ApiService::Reply ApiService::embeddings(Route const& route, HttpRequest const&) {
+  return respond(route, error_response(400, {.message = "this model generates text; it has no embeddings",
+                                             .param = "model",
+                                             .code = "unsupported_endpoint"}));
+}
+
+ApiService::Reply ApiService::generate(Route const& route, HttpRequest const& request) {
+  Microseconds const arrived_us = now_us();
+  ServedModel const& model = *model_;
+  RecordHead head = new_head();
+  bool const chat = route.path == "/v1/chat/completions";
+  BatchLine const line{.endpoint = chat ? Endpoint::chat : Endpoint::completions,
+                       .body = parse_strict_object(request.body)};
+  auto const parsed = std::make_shared<ApiRequest>(parse_request(line, head.custom_id, model.rules));
+  return [this, &model, &route, head, parsed, arrived_us, user = request.head.user](auto const& exchange) {
+    CallParts parts{.model = model,
+                    .metrics = metrics_,
+                    .exchange = exchange,
+                    .route = std::string(route.path),
+                    .user = user,
+                    .arrived_us = arrived_us};
+    std::make_shared<CompletionCall>(std::move(parts), std::move(*parsed), head)->start();
+  };
+}
+
+RecordHead ApiService::new_head() {
+  RecordHead head{.key = hash_text(text(++next_id_), {.low = id_seed_, .high = 0}),
+                  .created_s = std::int64_t(std::time(nullptr))};
+  head.custom_id = to_hex(head.key);
+  return head;
+}
+
+}  // namespace windlass

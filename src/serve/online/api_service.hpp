@@ -1,0 +1,74 @@
+/// The routes: who may ask what, and who answers it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "src/api/api_keys.hpp"
+#include "src/api/http.hpp"
+#include "src/serve/online/engine_loop.hpp"
+#include "src/serve/online/served_model.hpp"
+#include "src/serve/online/server_metrics.hpp"
+#include "src/serve/online/work_queue.hpp"
+#include "src/serve/openai_answer.hpp"
+
+namespace windlass {
+
+enum class MetricsAccess : std::uint8_t { with_key, open };
+
+struct ApiServiceConfig {
+  MetricsAccess metrics = MetricsAccess::with_key;
+  std::string version;                                    ///< of the program
+  std::size_t inline_body_bytes = std::size_t{16} << 10;  ///< longer requests are prepared on a thread of their own
+};
+
+/// Answers /health alone until a model is there. Safe from any thread.
+class ApiService final : public HttpHandler {
+ public:
+  ApiService(ApiServiceConfig config, ApiKeys keys);
+
+  /// From here on all routes answer. `model` must outlive this.
+  void serve(ServedModel const& model) { model_ = &model; }
+  /// How work gets back to a loop, and how many connections there are. Until then there is only /health.
+  void connect(PostToLoop post, std::function<int()> connections);
+  /// Posts nothing to loops any more. To be called before the server goes.
+  void stop() { work_.stop(); }
+
+  std::optional<HttpResponse> refuse(HttpHead& head) override;
+  void handle(HttpRequest request, std::shared_ptr<Exchange> exchange) override;
+
+ private:
+  struct Route;
+  /// What is left to do on the thread of the request's loop.
+  using Reply = std::function<void(std::shared_ptr<Exchange> const& exchange)>;
+
+  static Route const* find_route(std::string_view path);
+  Reply reply_to(Route const& route, HttpRequest const& request);
+  Reply respond(Route const& route, HttpResponse response);
+
+  // On any thread; they throw InputError where the request is wrong.
+  Reply health(Route const& route, HttpRequest const& request);
+  Reply version(Route const& route, HttpRequest const& request);
+  Reply metrics_text(Route const& route, HttpRequest const& request);
+  Reply models(Route const& route, HttpRequest const& request);
+  Reply generate(Route const& route, HttpRequest const& request);
+  Reply tokenize(Route const& route, HttpRequest const& request);
+  Reply detokenize(Route const& route, HttpRequest const& request);
+  Reply embeddings(Route const& route, HttpRequest const& request);
+  RecordHead new_head();
+
+  ApiServiceConfig const config_;
+  ApiKeys const keys_;
+  ServerMetrics metrics_;
+  std::atomic<ServedModel const*> model_ = nullptr;
+  PostToLoop post_;
+  std::function<int()> connections_;
+  std::uint64_t const id_seed_;
+  std::atomic<std::uint64_t> next_id_ = 0;
+  WorkQueue work_;
+};
+
+}  // namespace windlass

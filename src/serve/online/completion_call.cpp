@@ -1,0 +1,118 @@
+#include "src/serve/online/completion_call.hpp"
+
+#include <algorithm>
+
+#include "src/api/error_body.hpp"
+
+namespace windlass {
+
+HttpResponse refused_submission(Submission submission) {
+  if (submission == Submission::queue_full)
+    return retry_later(429,
+                       {.message = "the server's queue is full; try again soon", .param = "", .code = "queue_full"}, 1);
+  return retry_later(503, {.message = "the server is draining: it ends soon", .param = "", .code = "draining"}, 30);
+}
+
+CompletionCall::CompletionCall(CallParts parts, ApiRequest request, RecordHead head)
+    : parts_(std::move(parts)),
+      request_(std::move(request)),
+      head_(std::move(head)),
+      loop_(parts_.exchange->loop()),
+      answers_(request_.prompts.size()),
+      missing_(request_.prompts.size()) {
+  if (request_.stream) stream_.emplace(head_, request_, parts_.model.rules.tokenizer);
+}
+
+void CompletionCall::start() {
+  std::vector<Request> requests;
+  for (std::size_t i = 0; i < request_.prompts.size(); ++i)
+    requests.push_back(engine_request(request_, i, head_.custom_id, parts_.model.rules.job_seed));
+  if (!parts_.exchange->open()) return;  // the client left while its prompt was made
+  ticket_ = parts_.model.engine->submit(std::move(requests), shared_from_this());
+  if (ticket_.submission != Submission::accepted) {
+    HttpResponse response = refused_submission(ticket_.submission);
+    parts_.metrics.count_response(parts_.route, response.status);
+    return parts_.exchange->respond(std::move(response));
+  }
+  parts_.exchange->on_leave([self = shared_from_this()] {
+    self->over_ = true;
+    self->parts_.model.engine->cancel(self->ticket_);
+    self->parts_.metrics.count_cancelled();
+  });
+}
+
+void CompletionCall::send(std::string_view event) {
+  if (event.empty()) return;
+  if (!streaming_) parts_.exchange->begin_events();
+  streaming_ = true;
+  parts_.exchange->send_event(event);
+}
+
+void CompletionCall::on_delta(ChoiceDelta delta) {
+  if (!over_) send(stream_->event(prompt_of(delta.id), delta));
+}
+
+void CompletionCall::on_answer(Answer answer) {
+  if (over_) return;
+  if (!answer.error.empty()) return fail(answer);
+  std::size_t const prompt = prompt_of(answer.id);
+  answers_[prompt] = std::move(answer);
+  if (stream_)
+    for (int choice = 0; choice < request_.choices; ++choice)
+      send(stream_->end_event(prompt, choice, answers_[prompt]));
+  if (--missing_ == 0) finish();
+}
+
+/// One prompt failed: so has the request. A stream that has begun ends with an error event, never silently short.
+void CompletionCall::fail(Answer const& answer) {
+  over_ = true;
+  parts_.model.engine->cancel(ticket_);
+  bool const draining = parts_.model.engine->draining();
+  int const status = answer.error_is_input ? 400 : draining ? 503 : 500;
+  ErrorDetails const details{.message = answer.error,
+                             .param = "",
+                             .code = answer.error_is_input ? "invalid_value"
+                                     : draining            ? "draining"
+                                                           : "engine_failed"};
+  parts_.metrics.count_response(parts_.route, status);
+  if (!streaming_) return parts_.exchange->respond(error_response(status, details));
+  parts_.exchange->send_event("{\"error\":" + error_object(status, details) + "}");
+  parts_.exchange->end_events();
+}
+
+void CompletionCall::finish() {
+  over_ = true;
+  if (stream_) {
+    if (request_.include_usage) send(stream_->usage_event(answers_));
+    send("[DONE]");
+    parts_.exchange->end_events();
+  } else {
+    parts_.exchange->respond({.body = answer_body(head_, request_, answers_, parts_.model.rules.tokenizer)});
+  }
+  parts_.metrics.count_response(parts_.route, 200);
+  count_finished();
+}
+
+void CompletionCall::count_finished() const {
+  FinishedRequest finished{.user = parts_.user, .prompt_tokens = std::int64_t(request_.prompt_tokens())};
+  Microseconds first_us = never_us, last_us = 0;
+  std::size_t longest = 0;
+  for (Answer const& answer : answers_) {
+    finished.cached_tokens += answer.cached_tokens;
+    if (answer.first_token_us > 0) first_us = std::min(first_us, answer.first_token_us);
+    last_us = std::max(last_us, answer.finished_us);
+    for (Choice const& choice : answer.choices) {
+      finished.generated_tokens += std::int64_t(choice.tokens.size());
+      finished.finish_reasons.push_back(finish_reason_name(choice.finish));
+      longest = std::max(longest, choice.tokens.size());
+    }
+  }
+  finished.seconds = double(last_us - parts_.arrived_us) * 1e-6;
+  if (first_us != never_us) {
+    finished.first_token_seconds = double(first_us - parts_.arrived_us) * 1e-6;
+    if (longest > 1) finished.token_seconds = double(last_us - first_us) * 1e-6 / double(longest - 1);
+  }
+  parts_.metrics.count_finished(finished);
+}
+
+}  // namespace windlass

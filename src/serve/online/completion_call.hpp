@@ -1,0 +1,59 @@
+/// The life of one completion or chat request: from its fields to its last byte.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/api/http.hpp"
+#include "src/serve/online/engine_loop.hpp"
+#include "src/serve/online/served_model.hpp"
+#include "src/serve/openai_stream.hpp"
+
+namespace windlass {
+
+struct CallParts {
+  ServedModel const& model;
+  ServerMetrics& metrics;
+  std::shared_ptr<Exchange> exchange;
+  std::string route;  ///< for the metrics
+  std::size_t user = 0;
+  Microseconds arrived_us = 0;
+};
+
+/// All calls on the thread of the exchange's loop. Kept alive by the engine loop while it has news to come.
+class CompletionCall final : public AnswerListener, public std::enable_shared_from_this<CompletionCall> {
+ public:
+  CompletionCall(CallParts parts, ApiRequest request, RecordHead head);
+
+  /// Hands the prompts to the engine; answers 429 or 503 where it takes none.
+  void start();
+
+  int loop() const override { return loop_; }
+  void on_delta(ChoiceDelta delta) override;
+  void on_answer(Answer answer) override;
+
+ private:
+  std::size_t prompt_of(RequestId id) const { return std::size_t(number(id) - number(ticket_.first)); }
+  void send(std::string_view event);
+  void fail(Answer const& answer);
+  void finish();
+  void count_finished() const;
+
+  CallParts parts_;
+  ApiRequest request_;
+  RecordHead head_;
+  int loop_;
+  EngineLoop::Ticket ticket_;
+  std::vector<Answer> answers_;  ///< [prompts]
+  std::size_t missing_;
+  std::optional<StreamWriter> stream_;
+  bool streaming_ = false;  ///< events have begun
+  bool over_ = false;
+};
+
+/// The response to a request that the engine did not take.
+HttpResponse refused_submission(Submission submission);
+
+}  // namespace windlass

@@ -1,0 +1,100 @@
+/// The engine's thread in a server: takes requests from other threads, steps, hands back what came of them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "src/core/clock.hpp"
+#include "src/serve/request_runner.hpp"
+
+namespace windlass {
+
+/// Whoever asked for an answer. Called on the thread of its loop, in the engine's order.
+class AnswerListener {
+ public:
+  virtual ~AnswerListener() = default;
+  virtual int loop() const = 0;
+  virtual void on_delta(ChoiceDelta delta) = 0;
+  virtual void on_answer(Answer answer) = 0;
+};
+
+enum class Submission : std::uint8_t { accepted, queue_full, draining };
+
+struct EngineLoopConfig {
+  int max_open_requests = 1024;          ///< prompts that run or wait; more are refused
+  std::size_t max_waiting_news = 65536;  ///< for a loop; the engine waits where it falls that far behind
+  int loops = 1;                         ///< threads that listeners belong to
+  Microseconds drain_us = 30'000'000;
+};
+
+/// What a loop's thread shall do; HttpServer::post.
+using PostToLoop = std::function<void(int loop, std::function<void()> work)>;
+
+class EngineLoop {
+ public:
+  EngineLoop(EngineLoopConfig const& config, PostToLoop post);
+
+  /// Calls the runner until a drain is over. Called once, by the thread that owns the engine. Listeners of requests
+  /// that were cut off get an answer with an error. Returns how many those were.
+  int run(RequestRunner& runner, std::function<bool()> const& drain_wanted);
+
+  // Safe from any thread.
+  struct Ticket {
+    Submission submission = Submission::draining;
+    RequestId first{};  ///< the requests have this id and the following ones
+    std::size_t count = 0;
+  };
+  Ticket submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener);
+  void cancel(Ticket const& ticket);
+  bool draining() const { return draining_; }
+  int open_requests() const { return open_count_; }
+  EngineCounters counters() const;  ///< as of the last step
+
+ private:
+  using News = std::pair<std::shared_ptr<AnswerListener>, std::variant<ChoiceDelta, Answer>>;
+  /// News on their way to one loop.
+  struct Mailbox {
+    std::mutex mutex;
+    std::condition_variable room;
+    std::vector<News> news;
+    bool posted = false;
+  };
+  struct NewRequest {
+    Request request;
+    std::shared_ptr<AnswerListener> listener;
+  };
+
+  void take_orders(RequestRunner& runner);
+  void hand_out(RequestRunner& runner);
+  void add_news(RequestId request, std::variant<ChoiceDelta, Answer> what);
+  void deliver();
+  void read_mail(Mailbox& mailbox);
+  int cut_off(RequestRunner& runner);
+
+  EngineLoopConfig const config_;
+  PostToLoop post_;
+
+  std::mutex orders_mutex_;
+  std::condition_variable orders_came_;
+  std::vector<NewRequest> new_requests_;
+  std::vector<RequestId> cancelled_;
+  std::atomic<bool> draining_ = false;
+  std::atomic<int> open_count_ = 0;
+  std::atomic<std::uint64_t> next_id_ = 1;
+
+  std::unordered_map<RequestId, std::shared_ptr<AnswerListener>> open_;  ///< the engine's thread only
+  std::vector<std::vector<News>> outgoing_;                              ///< [loops], of this step
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;                      ///< [loops]
+
+  mutable std::mutex counters_mutex_;
+  EngineCounters counters_;
+};
+
+}  // namespace windlass
