@@ -19,8 +19,8 @@ def prompt_of(request):
 
 
 def answer_of(record):
-    if record.get("error"):
-        return "error: " + str(record["error"].get("message"))
+    if record["response"]["status_code"] != 200:
+        return "error: " + record["response"]["body"]["error"]["message"]
     choice = record["response"]["body"]["choices"][0]
     return choice["message"]["content"] if "message" in choice else choice["text"]
 

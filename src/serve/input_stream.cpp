@@ -101,15 +101,37 @@ class PlainStream final : public InputStream {
   std::string peeked_;
 };
 
+/// Looks at the first bytes and unpacks what they announce: files at once, so that a problem shows early; pipes when
+/// they are first read, since nothing may come for long.
+class DetectingStream final : public InputStream {
+ public:
+  explicit DetectingStream(std::string const& path)
+      : plain_(std::make_unique<PlainStream>(path)), stored_(plain_.get()), name_(plain_->path()) {
+    if (stored_->stored_bytes()) detect();
+  }
+  std::size_t read(std::span<char> space) override {
+    if (!unpacked_) detect();
+    return unpacked_->read(space);
+  }
+  void stop() override { stored_->stop(); }
+  std::uint64_t stored_bytes_read() const override { return stored_->stored_bytes_read(); }
+  std::optional<std::uint64_t> stored_bytes() const override { return stored_->stored_bytes(); }
+
+ private:
+  void detect() {
+    Compression const compression = compression_of(plain_->peek());
+    unpacked_ = decompressed(std::move(plain_), compression, name_);
+  }
+
+  std::unique_ptr<PlainStream> plain_;  ///< until it is known what it holds
+  PlainStream* const stored_;           ///< the same one, wherever it is
+  std::string const name_;
+  std::unique_ptr<InputStream> unpacked_;
+};
+
 }  // namespace
 
-std::unique_ptr<InputStream> open_input(std::string const& path) {
-  auto plain = std::make_unique<PlainStream>(path);
-  std::string const name = plain->path();
-  Compression const compression = compression_of(plain->peek());
-  if (compression == Compression::none) return plain;
-  return decompressed(std::move(plain), compression, name);
-}
+std::unique_ptr<InputStream> open_input(std::string const& path) { return std::make_unique<DetectingStream>(path); }
 
 ContentHash hash_of_file(std::string const& path) {
   PlainStream file(path);

@@ -23,8 +23,9 @@ class InputStream {
   virtual std::optional<std::uint64_t> stored_bytes() const = 0;  ///< in all; unknown for pipes
 };
 
-/// Opens `path` ("-" is standard input); gzip and zstd are told by their first bytes. Throws FileError, or InputError
-/// where the data is compressed and this build cannot read that.
+/// Opens `path` ("-" is standard input) and does not wait for a pipe's first bytes; gzip and zstd are told by them.
+/// Throws FileError, or InputError where the data is compressed and this build cannot read that (for a pipe, read()
+/// does).
 std::unique_ptr<InputStream> open_input(std::string const& path);
 
 struct ContentHash {
