@@ -24,6 +24,8 @@ constexpr char const* usage =
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
     "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does "
     "what\n"
+    "  windlass simulate SCENARIO.json [--sweep rate=1:40:0.5]         what a cluster would serve, on a virtual clock\n"
+    "  windlass plan PROBLEM.json                                      which layout of instances serves the most\n"
     "\n"
     "  windlass SUBCOMMAND --help    its options\n"
     "  windlass --version            version and commit\n";
@@ -51,10 +53,13 @@ int run(std::vector<std::string> const& words) {
   if (first == "batch") return batch_command(rest);
   if (first == "serve") return run_serve(rest);
   if (first == "inspect") return inspect_command(rest);
+  if (first == "plan") return plan_command(rest);
+  if (first == "simulate") return simulate_command(rest);
   if (first.empty())
     std::fputs(usage, stderr);
   else
-    log_warning(text("'", first, "' is no subcommand; there are batch, serve and inspect (windlass --help)"));
+    log_warning(
+        text("'", first, "' is no subcommand; there are batch, serve, inspect, plan and simulate (windlass --help)"));
   return exit_usage;
 }
 

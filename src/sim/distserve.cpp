@@ -23,13 +23,13 @@ PlacementModel placement_model(ProfiledModel model) {
           }};
 }
 
-bool meets(PairSearch const& search, std::vector<RequestOutcome> const& outcomes) {
-  if (search.rule == AttainmentRule::joint) return attainment(outcomes, search.level) >= search.target;
-  return percentile(ttfts_ms(outcomes), search.target) < search.level.ttft_ms &&
-         percentile(tpots_ms(outcomes), search.target) < search.level.tpot_ms;
-}
-
 }  // namespace
+
+bool meets(std::vector<RequestOutcome> const& outcomes, AttainmentGoal const& goal) {
+  if (goal.rule == AttainmentRule::joint) return attainment(outcomes, goal.level) >= goal.target;
+  return percentile(ttfts_ms(outcomes), goal.target) < goal.level.ttft_ms &&
+         percentile(tpots_ms(outcomes), goal.target) < goal.level.tpot_ms;
+}
 
 std::optional<PipelineCluster> distserve_pair(ProfiledModel model, PairedDegree degree) {
   auto const whole = [&](ParallelDegree half) { return ParallelDegree{half.tp, half.pp * degree.pp_cross}; };
@@ -53,7 +53,8 @@ GoodputPlan goodput_per_gpu(PairSearch const& search, PipelineCluster const& clu
                                          .arrivals = {.rate_per_s = rate_per_gpu * gpus},
                                          .lengths = search.lengths,
                                          .seed = search.seed});
-    return meets(search, simulate(cluster, workload).outcomes);
+    return meets(simulate(cluster, workload).outcomes,
+                 {.level = search.level, .target = search.target, .rule = search.rule});
   };
   return plan_goodput(
       {.meets = meets_at, .low_rate = 0, .high_rate = search.high_rate_per_gpu, .tolerance = search.tolerance_per_gpu});

@@ -22,6 +22,13 @@ std::optional<PipelineCluster> colocated_instance(ProfiledEngine engine, Profile
 /// Which requests count: those that meet both limits, or the two percentiles apart (DistServe's own search).
 enum class AttainmentRule : std::uint8_t { joint, separate };
 
+struct AttainmentGoal {
+  ServiceLevel level;
+  double target = 0.9;
+  AttainmentRule rule = AttainmentRule::joint;
+};
+bool meets(std::vector<RequestOutcome> const& outcomes, AttainmentGoal const& goal);
+
 struct PairSearch {
   ProfiledModel model;
   ServiceLevel level;

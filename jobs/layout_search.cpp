@@ -1,0 +1,207 @@
+#include "jobs/layout_search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "src/policy/goodput.hpp"
+
+namespace windlass {
+namespace {
+
+class Search {
+ public:
+  explicit Search(LayoutProblem const& problem) : problem_(problem) {
+    for (SimRequest const& request : problem.workload(1))
+      longest_ = std::max(longest_, std::int64_t(request.lengths.prompt_tokens) + request.lengths.output_tokens);
+  }
+
+  std::vector<Layout> run() {
+    std::vector<Layout> all = colocated();
+    for (Layout const& layout : pairs()) all.push_back(layout);
+    for (Layout const& layout : apart()) all.push_back(layout);
+    std::erase_if(all, [](Layout const& layout) { return layout.goodput_per_gpu <= 0; });
+    std::stable_sort(all.begin(), all.end(),
+                     [](Layout const& a, Layout const& b) { return a.goodput_per_gpu > b.goodput_per_gpu; });
+    return all;
+  }
+
+ private:
+  int gpus() const { return problem_.nodes * problem_.gpus_per_node; }
+
+  bool runs(ParallelDegree degree) const {
+    return kv_tokens_beside_weights(problem_.model, problem_.device, degree) >= longest_;
+  }
+
+  PlacementModel placement() const {
+    return {.heads = int(problem_.model.heads),
+            .layers = int(problem_.model.layers),
+            .runnable = [this](ParallelDegree d) { return runs(d); }};
+  }
+
+  PipelineInstance instance(SimRole role, ParallelDegree degree) const {
+    std::int64_t const tokens = kv_tokens_beside_weights(problem_.model, problem_.device, degree);
+    constexpr std::int64_t saturating_tokens = 4096;  // longer prefill steps delay without computing faster
+    return {.role = role,
+            .latency = std::make_shared<RooflineLatency>(problem_.model, problem_.device, degree),
+            .stages = degree.pp,
+            .max_prompt_tokens = saturating_tokens,
+            .max_context_tokens = unlimited,
+            .kv_tokens = tokens};
+  }
+
+  PipelineCluster unit(Layout const& layout) const {
+    PipelineCluster cluster;
+    if (layout.kind == LayoutKind::colocated) {
+      cluster.instances = {instance(SimRole::mixed, layout.prefill)};
+      return cluster;
+    }
+    auto const whole = [&](ParallelDegree half) { return ParallelDegree{half.tp, half.pp * layout.pp_cross}; };
+    cluster.instances.assign(std::size_t(layout.prefill_instances), instance(SimRole::prefill, whole(layout.prefill)));
+    cluster.instances.insert(cluster.instances.end(), std::size_t(layout.decode_instances),
+                             instance(SimRole::decode, whole(layout.decode)));
+    bool const in_node = layout.kind == LayoutKind::pair_in_node;
+    cluster.link = {
+        .bytes_per_us = in_node ? problem_.device.link_bytes_per_us : problem_.device.node_link_bytes_per_us,
+        .kv_bytes_per_token = problem_.model.kv_bytes_per_token(),
+        .latency_us = 20};
+    return cluster;
+  }
+
+  std::vector<RequestOutcome> outcomes(PipelineCluster const& cluster, double rate) const {
+    return simulate(cluster, problem_.workload(rate)).outcomes;
+  }
+
+  /// Highest rate of the cluster within the level: doubled until it fails, then halved to 3 %.
+  double goodput(PipelineCluster const& cluster, ServiceLevel level) const {
+    auto const meets = [&](double rate) { return attainment(outcomes(cluster, rate), level) >= problem_.target; };
+    double high = 0.02;
+    if (!meets(high)) return 0;
+    while (high < 1e6 && meets(high * 2)) high *= 2;
+    return plan_goodput({.meets = meets, .low_rate = high, .high_rate = 2 * high, .tolerance = 0.03 * high}).rate;
+  }
+
+  void describe(Layout& layout) const {
+    double const rate = layout.goodput_per_gpu * layout.gpus;
+    auto const cluster = unit(layout);
+    auto const use = [&](double at_rate) {
+      auto const ended = outcomes(cluster, at_rate);
+      return std::pair(percentile(ttfts_ms(ended), problem_.target) / problem_.level.ttft_ms,
+                       percentile(tpots_ms(ended), problem_.target) / problem_.level.tpot_ms);
+    };
+    std::tie(layout.ttft_use, layout.tpot_use) = use(rate);
+    auto const [ttft, tpot] = use(rate * 1.1);
+    layout.limit = ttft >= tpot ? "TTFT" : "TPOT";
+    layout.units = gpus() / layout.gpus;
+  }
+
+  Layout finished(Layout layout) const {
+    layout.goodput_per_gpu = goodput(unit(layout), problem_.level) / layout.gpus;
+    if (layout.goodput_per_gpu > 0) describe(layout);
+    return layout;
+  }
+
+  std::vector<Layout> colocated() const {
+    std::vector<Layout> all;
+    for (int tp = 1; tp <= problem_.gpus_per_node; tp *= 2)
+      for (int pp = 1; tp * pp <= gpus() && pp <= 8; ++pp) {
+        ParallelDegree const degree{tp, pp};
+        if (problem_.model.heads % tp != 0 || problem_.model.layers % pp != 0 || !runs(degree)) continue;
+        all.push_back(finished(
+            {.kind = LayoutKind::colocated, .prefill = degree, .decode = degree, .gpus = tp * pp, .limit = {}}));
+      }
+    return all;
+  }
+
+  static bool power_of_two(int number) { return (number & (number - 1)) == 0; }
+
+  std::vector<Layout> pairs() const {
+    LowAffinityInput const in{.model = placement(),
+                              .gpus_per_node = problem_.gpus_per_node,
+                              .max_nodes = std::min(2, problem_.nodes),
+                              .rate = 1,
+                              .goodput = {}};
+    std::vector<Layout> all;
+    for (PairedDegree const& degree : paired_candidates(in))
+      if (power_of_two(degree.prefill.tp) && power_of_two(degree.decode.tp) && degree.prefill.pp <= 2 &&
+          degree.decode.pp <= 2)
+        all.push_back(finished({.kind = LayoutKind::pair_in_node,
+                                .prefill = degree.prefill,
+                                .decode = degree.decode,
+                                .pp_cross = degree.pp_cross,
+                                .gpus = degree.gpus(),
+                                .limit = {}}));
+    return all;
+  }
+
+  /// Both phases on any nodes: the degrees that are best alone, and the pair of degrees and numbers of instances that
+  /// make the most of the cluster (the best degree alone may leave too few GPUs for the other phase).
+  std::vector<Layout> apart() const {
+    ServiceLevel const any_tpot{problem_.level.ttft_ms, 1e12}, any_ttft{1e12, problem_.level.tpot_ms};
+    Goodputs prefill, decode;
+    auto model = placement();
+    model.runnable = [this](ParallelDegree d) { return power_of_two(d.tp) && d.pp <= 4 && runs(d); };
+    plan_high_affinity(
+        {.model = model,
+         .gpus_per_node = problem_.gpus_per_node,
+         .max_nodes = std::min(2, problem_.nodes),
+         .rate = 1,
+         .prefill_goodput = [&](ParallelDegree d) { return prefill[d] = alone(SimRole::prefill, d, any_tpot); },
+         .decode_goodput = [&](ParallelDegree d) { return decode[d] = alone(SimRole::decode, d, any_ttft); }});
+    Layout best{.kind = LayoutKind::apart, .limit = {}};
+    double best_rate = 0;
+    for (auto const& [prefill_degree, prefill_rate] : prefill)
+      for (auto const& [decode_degree, decode_rate] : decode)
+        best_rate = fill({prefill_degree, prefill_rate}, {decode_degree, decode_rate}, best_rate, best);
+    if (best_rate <= 0) return {};
+    return {finished(best)};
+  }
+
+  using Goodputs = std::map<ParallelDegree, double>;  ///< of one instance, requests/s
+  using InstanceRate = std::pair<ParallelDegree, double>;
+
+  /// Goodput of one phase while the other takes no time.
+  double alone(SimRole role, ParallelDegree degree, ServiceLevel level) const {
+    PipelineCluster cluster;
+    cluster.instances = {instance(SimRole::prefill, degree), instance(SimRole::decode, degree)};
+    for (PipelineInstance& other : cluster.instances)
+      if (other.role != role) other.latency = std::make_shared<Instant>(), other.kv_tokens = unlimited;
+    return goodput(cluster, level);
+  }
+
+  /// Puts into `best` the numbers of instances whose rate per GPU exceeds `best_rate`; returns the better rate.
+  double fill(InstanceRate prefill, InstanceRate decode, double best_rate, Layout& best) const {
+    int const p = prefill.first.gpus(), d = decode.first.gpus();
+    for (int prefills = 1; prefills * p + d <= gpus(); ++prefills)
+      for (int decodes = 1; prefills * p + decodes * d <= gpus(); ++decodes) {
+        int const used = prefills * p + decodes * d;
+        double const rate = std::min(prefills * prefill.second, decodes * decode.second) / used;
+        if (rate <= best_rate * 1.001) continue;
+        best_rate = rate;
+        best.prefill = prefill.first;
+        best.decode = decode.first;
+        best.prefill_instances = prefills;
+        best.decode_instances = decodes;
+        best.gpus = used;
+      }
+    return best_rate;
+  }
+
+  /// The phase that is not looked at.
+  class Instant final : public LatencyModel {
+   public:
+    Microseconds step_us(StepWork const&, int) const override { return 1; }
+  };
+
+  LayoutProblem const& problem_;
+  std::int64_t longest_ = 1;  ///< tokens of the longest request: what a pool must hold
+};
+
+}  // namespace
+
+std::vector<Layout> search_layouts(LayoutProblem const& problem) { return Search(problem).run(); }
+
+}  // namespace windlass

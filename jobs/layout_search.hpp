@@ -1,0 +1,40 @@
+/// The search of `windlass plan`: which layout of instances serves the most requests per device.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "jobs/scenario.hpp"
+#include "src/policy/placement.hpp"
+
+namespace windlass {
+
+struct LayoutProblem {
+  ModelShape model;
+  DeviceLimits device;
+  int nodes, gpus_per_node;
+  std::function<Workload(double rate_per_s)> workload;
+  ServiceLevel level;
+  double target;
+};
+
+enum class LayoutKind : std::uint8_t { colocated, pair_in_node, apart };
+
+struct Layout {
+  LayoutKind kind;
+  ParallelDegree prefill, decode;                   ///< colocated: both the same
+  int pp_cross = 1;                                 ///< nodes that a pair of instances spans
+  int prefill_instances = 1, decode_instances = 1;  ///< of one unit
+  int gpus = 1;                                     ///< of one unit
+  int units = 1;                                    ///< that the cluster holds
+  double goodput_per_gpu = 0;                       ///< requests/s within the levels
+  double ttft_use = 0, tpot_use = 0;                ///< P90 over the limit, at the goodput
+  std::string limit;                                ///< what breaks first beyond it
+};
+
+/// Colocated degrees, prefill-decode pairs inside nodes, and both phases apart on any nodes; the best first. Simulates
+/// every candidate with the roofline model. Layouts that meet the levels at no rate are left out.
+std::vector<Layout> search_layouts(LayoutProblem const& problem);
+
+}  // namespace windlass

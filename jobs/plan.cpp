@@ -1,0 +1,122 @@
+// windlass plan: which layout of instances serves the most.
+#include <boost/program_options/value_semantic.hpp>
+#include <cstdio>
+#include <iostream>
+
+#include "jobs/commands.hpp"
+#include "jobs/exit_codes.hpp"
+#include "jobs/layout_search.hpp"
+#include "jobs/option_parsing.hpp"
+#include "src/core/error.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+namespace po = boost::program_options;
+
+LayoutProblem read_problem(std::string const& path) {
+  JsonFields const fields(read_json_with_comments(path));
+  fields.only({"name", "model", "device", "nodes", "gpus_per_node", "workload", "service_level"});
+  auto const goal = read_service_goal(fields.object("service_level"));
+  return {.model = read_model_shape(fields.object("model")),
+          .device = read_device_limits(fields.object("device")),
+          .nodes = int(fields.integer("nodes", {1, 4096})),
+          .gpus_per_node = int(fields.integer("gpus_per_node", {1, 64})),
+          .workload = read_workload(fields.object("workload")),
+          .level = goal.level,
+          .target = goal.share};
+}
+
+char const* kind_name(LayoutKind kind) {
+  switch (kind) {
+    case LayoutKind::colocated:
+      return "colocated";
+    case LayoutKind::pair_in_node:
+      return "disaggregated, in nodes";
+    case LayoutKind::apart:
+      return "disaggregated, any node";
+  }
+  return "";
+}
+
+std::string degrees(Layout const& layout) {
+  auto const one = [&](int count, ParallelDegree const& degree) {
+    return text(count, " x tp", degree.tp, " pp", degree.pp * layout.pp_cross);
+  };
+  if (layout.kind == LayoutKind::colocated) return one(1, layout.prefill);
+  return one(layout.prefill_instances, layout.prefill) + " prefill + " + one(layout.decode_instances, layout.decode) +
+         " decode";
+}
+
+void print_table(std::vector<Layout> const& layouts, std::size_t rows) {
+  std::printf("%-24s %-42s %5s %6s %10s %10s %9s %9s  %s\n", "layout", "one unit", "GPUs", "units", "req/s/GPU",
+              "req/s all", "TTFT use", "TPOT use", "limit");
+  for (std::size_t i = 0; i < layouts.size() && i < rows; ++i) {
+    Layout const& layout = layouts[i];
+    std::printf("%-24s %-42s %5d %6d %10.3f %10.2f %8.0f%% %8.0f%%  %s\n", kind_name(layout.kind),
+                degrees(layout).c_str(), layout.gpus, layout.units, layout.goodput_per_gpu,
+                layout.goodput_per_gpu * layout.gpus * layout.units, 100 * layout.ttft_use, 100 * layout.tpot_use,
+                layout.limit.c_str());
+  }
+}
+
+/// The advice: whether to disaggregate, and why.
+void print_advice(std::vector<Layout> const& layouts) {
+  Layout const *colocated = nullptr, *apart = nullptr;
+  for (Layout const& layout : layouts) {
+    Layout const*& best = layout.kind == LayoutKind::colocated ? colocated : apart;
+    if (best == nullptr) best = &layout;
+  }
+  if (colocated == nullptr || apart == nullptr) {
+    std::printf("\nOnly %s layouts meet the service levels.\n", apart == nullptr ? "colocated" : "disaggregated");
+    return;
+  }
+  double const gain = apart->goodput_per_gpu / colocated->goodput_per_gpu;
+  constexpr double worth = 1.05;  // below that, one kind of instance is simpler to run
+  if (gain > worth)
+    std::printf("\nDisaggregate: %.2f times the requests per GPU; colocated instances are limited by %s.\n", gain,
+                colocated->limit.c_str());
+  else
+    std::printf("\nDo not disaggregate: it gives %.2f times the requests per GPU; it is limited by %s.\n", gain,
+                apart->limit.c_str());
+}
+
+po::options_description plan_options() {
+  po::options_description options(
+      "windlass plan PROBLEM.json: which layout of instances serves the most requests within the service levels.\n"
+      "Simulates every layout with a model of the device (roofline); inputs/scenarios/README.md documents the file",
+      118, 80);
+  options.add_options()("problem", po::value<std::string>(), "JSON; comments are allowed");
+  options.add_options()("rows", po::value<int>()->default_value(10), "layouts to print");
+  options.add_options()("help", "print this");
+  return options;
+}
+
+}  // namespace
+
+int plan_command(std::vector<std::string> const& words) {
+  auto const options = plan_options();
+  auto const values = parse_words(words, options, "problem");
+  if (values.count("help")) {
+    std::cout << options;
+    return exit_done;
+  }
+  if (!values.count("problem"))
+    throw InputError("name a problem: windlass plan inputs/scenarios/plan_llama70b.json (--help lists the options)");
+  int const rows = values["rows"].as<int>();
+  if (rows < 1) throw InputError(text("--rows ", rows, " is too small; use 1 or more"));
+  auto const problem = read_problem(values["problem"].as<std::string>());
+  auto const layouts = search_layouts(problem);
+  if (layouts.empty()) {
+    std::printf(
+        "No layout meets the service levels at any rate: relax them, or take faster devices or a smaller model.\n");
+    return exit_failed;
+  }
+  print_table(layouts, std::size_t(rows));
+  print_advice(layouts);
+  std::printf("\nsbatch --nodes=%d --ntasks-per-node=%d\n", problem.nodes, problem.gpus_per_node);
+  return exit_done;
+}
+
+}  // namespace windlass

@@ -1,0 +1,66 @@
+/// A scenario of `windlass simulate`: clusters, what arrives, and the service levels (inputs/scenarios/README.md).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "jobs/json_fields.hpp"
+#include "src/sim/cache_cluster.hpp"
+#include "src/sim/distserve.hpp"
+#include "src/sim/machine_cluster.hpp"
+#include "src/sim/pipeline_cluster.hpp"
+#include "src/sim/roofline_latency.hpp"
+#include "src/sim/table_latency.hpp"
+
+namespace windlass {
+
+using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster>;
+
+/// What counts as served.
+struct ServiceGoal {
+  ServiceLevel level;
+  double share = 0.9;  ///< of the requests that must meet `level`
+  AttainmentRule rule = AttainmentRule::joint;
+  std::shared_ptr<TableLatency const> unloaded_table;  ///< not null: Splitwise's nine slowdowns against it instead
+};
+bool meets(ServiceGoal const& goal, std::vector<RequestOutcome> const& outcomes);
+
+struct ScenarioCluster {
+  std::string name;
+  SimCluster cluster;
+  int devices;  ///< GPUs, or whatever the file says: what goodput is divided by
+};
+
+/// Where the highest rate that meets the goal is looked for, in requests/s for each device.
+struct GoodputRange {
+  double low, high, tolerance;
+};
+
+using WorkloadSource = std::function<Workload(double rate_per_s)>;
+
+struct Scenario {
+  std::string path, name;
+  std::vector<ScenarioCluster> clusters;  ///< the last is what the others are compared with
+  double rate_per_s;                      ///< of the file; a trace is sped up or slowed down to it; 0: its own
+  ServiceGoal goal;
+  std::optional<GoodputRange> search;
+  WorkloadSource workload;
+};
+
+/// Throws FileError, or InputError that names file, line, field and what is allowed.
+Scenario read_scenario(std::string const& path);
+
+// Parts of a file, shared with `windlass plan`.
+WorkloadSource read_workload(JsonFields const& fields);
+ServiceGoal read_service_goal(JsonFields const& fields);
+ModelShape read_model_shape(JsonFields const& fields);
+DeviceLimits read_device_limits(JsonFields const& fields);
+
+/// `fields` may also hold a name and devices. `goal`: some clusters refuse what could not meet it.
+ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal);
+
+}  // namespace windlass

@@ -1,0 +1,230 @@
+#include <cmath>
+#include <memory>
+
+#include "jobs/scenario.hpp"
+#include "jobs/sim_files.hpp"
+#include "src/sim/polynomial_latency.hpp"
+
+namespace windlass {
+namespace {
+
+struct StepModel {
+  std::shared_ptr<LatencyModel const> latency;
+  std::int64_t kv_tokens;  ///< that fit
+};
+
+StepModel profiled_steps(JsonFields const& fields, ParallelDegree degree) {
+  fields.only({"kind", "engine", "model"});
+  auto const model =
+      fields.choice<ProfiledModel>("model", {{"opt-13b", ProfiledModel::opt_13b}, {"opt-66b", ProfiledModel::opt_66b}});
+  auto const engine = fields.choice_or<ProfiledEngine>(
+      "engine", ProfiledEngine::distserve, {{"distserve", ProfiledEngine::distserve}, {"vllm", ProfiledEngine::vllm}});
+  auto const profile = polynomial_profile(engine, model, degree.tp);
+  auto const capacity = kv_capacity_tokens(model, degree);
+  if (!profile || !capacity)
+    fields.fail("model", "was not measured at tp " + std::to_string(degree.tp) + ", pp " + std::to_string(degree.pp),
+                "opt-13b at tp 1, 2, 4 (vllm: 1); opt-66b at tp 2, 3, 4, 8 (vllm: 4, 8); weights must fit");
+  return {std::make_shared<PolynomialLatency>(*profile, degree.pp), *capacity};
+}
+
+StepModel polynomial_steps(JsonFields const& fields, ParallelDegree degree) {
+  fields.only({"kind", "prefill_ms", "decode_ms", "kv_tokens"});
+  auto const read = [&](char const* name) {
+    auto const terms = fields.numbers(name, 3);
+    return Polynomial{terms[0], terms[1], terms[2]};
+  };
+  Polynomial const decode = read("decode_ms");
+  PolynomialProfile const profile{.prefill = read("prefill_ms"), .small_decode = decode, .large_decode = decode};
+  StageOverhead const none{.dispatch = 0, .dispatch_per_token = 0, .prefill_per_stage = 0};
+  return {std::make_shared<PolynomialLatency>(profile, degree.pp, none),
+          fields.integer_or("kv_tokens", unlimited, count_limits)};
+}
+
+StepModel roofline_steps(JsonFields const& fields, ParallelDegree degree) {
+  fields.only({"kind", "model", "device"});
+  auto const model = read_model_shape(fields.object("model"));
+  auto const device = read_device_limits(fields.object("device"));
+  std::int64_t const tokens = kv_tokens_beside_weights(model, device, degree);
+  if (tokens == 0)
+    fields.fail("model", "does not fit into the memory of " + std::to_string(degree.gpus()) + " devices",
+                "a larger tp or pp, or a larger device");
+  return {std::make_shared<RooflineLatency>(model, device, degree), tokens};
+}
+
+StepModel read_steps(JsonFields const& fields, ParallelDegree degree) {
+  using Reader = StepModel (*)(JsonFields const&, ParallelDegree);
+  return fields.choice<Reader>(
+      "kind", {{"profiled", profiled_steps}, {"polynomial", polynomial_steps}, {"roofline", roofline_steps}})(fields,
+                                                                                                              degree);
+}
+
+void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCluster& cluster) {
+  fields.only(
+      {"role", "count", "tp", "pp", "steps", "max_prompts", "max_prompt_tokens", "max_context_tokens", "kv_tokens"});
+  ParallelDegree const degree{.tp = int(fields.integer_or("tp", 1, {1, 1024})),
+                              .pp = int(fields.integer_or("pp", 1, {1, 1024}))};
+  auto const steps = read_steps((fields.has("steps") ? fields : whole).object("steps"), degree);
+  PipelineInstance const instance{
+      .role = fields.choice<SimRole>(
+          "role", {{"prefill", SimRole::prefill}, {"decode", SimRole::decode}, {"mixed", SimRole::mixed}}),
+      .latency = steps.latency,
+      .stages = degree.pp,
+      .max_prompts = fields.integer_or("max_prompts", unlimited, count_limits),
+      .max_prompt_tokens = fields.integer_or("max_prompt_tokens", steps.kv_tokens, count_limits),
+      .max_context_tokens = fields.integer_or("max_context_tokens", unlimited, count_limits),
+      .kv_tokens = fields.integer_or("kv_tokens", steps.kv_tokens, count_limits)};
+  cluster.instances.insert(cluster.instances.end(), std::size_t(fields.integer_or("count", 1, {1, 1e6})), instance);
+}
+
+int devices_of(SimCluster const& cluster, JsonFields const& fields) {
+  if (auto const* machines = std::get_if<MachineCluster>(&cluster)) return int(machines->machines.size());
+  if (auto const* caches = std::get_if<CacheCluster>(&cluster))
+    return int(caches->prefill_instances + caches->decode_instances);
+  int gpus = 0;
+  for (JsonFields const& instance : fields.objects("instances"))
+    gpus += int(instance.integer_or("count", 1, count_limits) * instance.integer_or("tp", 1, {1, 1024}) *
+                instance.integer_or("pp", 1, {1, 1024}));
+  return gpus;
+}
+
+SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
+  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices"});
+  PipelineCluster cluster;
+  for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
+  if (fields.has("link")) {
+    auto const link = fields.object("link");
+    link.only({"gb_per_s", "kv_bytes_per_token", "latency_us"});
+    cluster.link = {.bytes_per_us = link.number("gb_per_s", positive) * 1000,
+                    .kv_bytes_per_token = link.number("kv_bytes_per_token", positive),
+                    .latency_us = link.integer_or("latency_us", 0, not_negative)};
+  }
+  cluster.first_token = fields.choice_or<FirstToken>(
+      "first_token", FirstToken::from_prefill,
+      {{"from_prefill", FirstToken::from_prefill}, {"from_decode", FirstToken::from_decode}});
+  return cluster;
+}
+
+SimCluster read_machines(JsonFields const& fields, ServiceGoal const&) {
+  fields.only({"kind", "name", "assignment", "steps", "prompt_machines", "token_machines", "kv_tokens",
+               "kv_bytes_per_token", "transfer_gb_per_s", "batch_tokens", "batch_tasks", "passed_over",
+               "pending_prompt_tokens", "devices"});
+  auto const steps = fields.object("steps");
+  steps.only({"path", "model", "prompt_hardware", "token_hardware", "tensor_parallel"});
+  auto const table = [&](char const* hardware) {
+    return read_step_table({.path = steps.path("path"),
+                            .model = steps.text("model"),
+                            .hardware = steps.text(hardware),
+                            .tensor_parallel = int(steps.integer_or("tensor_parallel", 8, {1, 64}))});
+  };
+  MachineCluster cluster{
+      .machines = {},
+      .assignment = fields.choice<MachineAssignment>(
+          "assignment", {{"pools", MachineAssignment::joint_pools}, {"colocated", MachineAssignment::colocated}}),
+      .limits = {.batch_tokens = fields.integer_or("batch_tokens", 2048, count_limits),
+                 .batch_tasks = fields.integer_or("batch_tasks", 512, count_limits),
+                 .passed_over = std::int32_t(fields.integer_or("passed_over", 4, {1, 1e6})),
+                 .pending_prompt_tokens = fields.integer_or("pending_prompt_tokens", 8192, count_limits)},
+      .transfer_tokens_per_us =
+          fields.number("transfer_gb_per_s", positive) * 1000 / fields.number("kv_bytes_per_token", positive)};
+  bool const pools = cluster.assignment == MachineAssignment::joint_pools;
+  std::int64_t const kv_tokens = fields.integer("kv_tokens", count_limits);
+  cluster.machines.assign(std::size_t(fields.integer("prompt_machines", {1, 1e6})),
+                          {pools ? MachinePool::prompt : MachinePool::mixed, table("prompt_hardware"), kv_tokens});
+  if (pools)
+    cluster.machines.insert(cluster.machines.end(), std::size_t(fields.integer("token_machines", {1, 1e6})),
+                            {MachinePool::token, table("token_hardware"), kv_tokens});
+  return cluster;
+}
+
+RouteRule read_route(JsonFields const& fields) {
+  double const threshold = fields.number_or("replicate_threshold", 2, {1, 1e9});
+  RouteRule const cache_aware{.cache = CacheUse::local};
+  return fields.choice_or<RouteRule>("router", prompt_tree_rule(),
+                                     {{"random", shortest_queue_rule()},
+                                      {"session", cache_aware},
+                                      {"shortest-queue", shortest_queue_rule()},
+                                      {"cache-aware", cache_aware},
+                                      {"mooncake", mooncake_rule(threshold)},
+                                      {"prompt-tree", prompt_tree_rule()}});
+}
+
+SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
+  fields.only({"kind", "name", "prefill_instances", "decode_instances", "prefill_us", "step_us", "kv_bytes_per_token",
+               "link_gb_per_s", "layers", "block_tokens", "cache_blocks", "eviction", "kept", "router",
+               "replicate_threshold", "rejection", "decode_duration_s", "seed", "devices"});
+  auto const prefill = fields.numbers("prefill_us", 3), step = fields.numbers("step_us", 3);
+  CacheCluster cluster{
+      .prefill_instances = fields.integer("prefill_instances", {1, 1e6}),
+      .decode_instances = fields.integer("decode_instances", {1, 1e6}),
+      .prefill = {prefill[0], prefill[1], prefill[2]},
+      .step = {step[0], step[1], step[2]},
+      .kv_us_per_token =
+          fields.number("kv_bytes_per_token", positive) / (fields.number("link_gb_per_s", positive) * 1000),
+      .layers = fields.integer_or("layers", 80, {1, 1e4}),
+      .block_tokens = std::int32_t(fields.integer_or("block_tokens", 512, {1, 1e6})),
+      .cache_blocks = std::size_t(fields.integer("cache_blocks", {0, 1e9})),
+      .eviction = fields.choice_or<EvictionRule>("eviction", EvictionRule::least_recent,
+                                                 {{"lru", EvictionRule::least_recent},
+                                                  {"lfu", EvictionRule::least_frequent},
+                                                  {"length-aware", EvictionRule::deepest_first}}),
+      .kept = fields.choice_or<KeptKv>(
+          "kept", KeptKv::prompt,
+          {{"nothing", KeptKv::nothing}, {"prompt", KeptKv::prompt}, {"prompt-and-output", KeptKv::prompt_and_output}}),
+      .route = read_route(fields),
+      .decode_duration_us = Microseconds(fields.number_or("decode_duration_s", 0, not_negative) * 1e6),
+      .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative))};
+  std::string const router = fields.text_or("router", "prompt-tree");
+  if (router == "random") cluster.choice = PrefillChoice::random;
+  if (router == "session") cluster.choice = PrefillChoice::session;
+  if (fields.has("rejection") && fields.text("rejection") != "none") {
+    cluster.rejection = fields.choice<RejectionRule>(
+        "rejection",
+        {{"late", RejectionRule::late}, {"early", RejectionRule::early}, {"predictive", RejectionRule::predictive}});
+    cluster.level = goal.level;
+  }
+  return cluster;
+}
+
+}  // namespace
+
+ModelShape read_model_shape(JsonFields const& fields) {
+  fields.only(
+      {"layers", "hidden", "heads", "kv_heads", "head_dim", "parameters", "weight_bytes", "kv_bytes_per_value"});
+  double const parameters = fields.number("parameters", positive);
+  std::int64_t const heads = fields.integer("heads", {1, 1e5}), hidden = fields.integer("hidden", {1, 1e7});
+  return {.layers = fields.integer("layers", {1, 1e5}),
+          .hidden = hidden,
+          .heads = heads,
+          .kv_heads = fields.integer_or("kv_heads", heads, {1, 1e5}),
+          .head_dim = fields.integer_or("head_dim", hidden / heads, {1, 1e5}),
+          .parameters = parameters,
+          .weight_bytes = fields.number_or("weight_bytes", 2 * parameters, positive),
+          .kv_bytes_per_value = fields.number_or("kv_bytes_per_value", 2, {0.1, 8})};
+}
+
+DeviceLimits read_device_limits(JsonFields const& fields) {
+  fields.only({"tflops", "memory_gb", "memory_gb_per_s", "link_gb_per_s", "node_link_gb_per_s", "compute_efficiency",
+               "memory_efficiency", "step_us", "collective_us"});
+  double const link = fields.number("link_gb_per_s", positive);
+  return {.flops_per_us = fields.number("tflops", positive) * 1e6,
+          .bytes_per_us = fields.number("memory_gb_per_s", positive) * 1e3,
+          .memory_bytes = fields.number("memory_gb", positive) * 1e9,
+          .link_bytes_per_us = link * 1e3,
+          .node_link_bytes_per_us = fields.number_or("node_link_gb_per_s", link, positive) * 1e3,
+          .compute_efficiency = fields.number_or("compute_efficiency", 0.55, {0.01, 1}),
+          .memory_efficiency = fields.number_or("memory_efficiency", 0.75, {0.01, 1}),
+          .step_us = fields.number_or("step_us", 5'000, not_negative),
+          .collective_us = fields.number_or("collective_us", 15, not_negative)};
+}
+
+ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal) {
+  using Reader = SimCluster (*)(JsonFields const&, ServiceGoal const&);
+  auto const read = fields.choice<Reader>(
+      "kind", {{"pipelines", read_pipelines}, {"machines", read_machines}, {"caches", read_caches}});
+  ScenarioCluster named{.name = fields.text_or("name", "cluster"), .cluster = read(fields, goal), .devices = 0};
+  named.devices =
+      fields.has("devices") ? int(fields.integer("devices", count_limits)) : devices_of(named.cluster, fields);
+  return named;
+}
+
+}  // namespace windlass

@@ -1,0 +1,88 @@
+// windlass simulate: what clusters would serve, on a virtual clock.
+#include <boost/program_options/value_semantic.hpp>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include "jobs/commands.hpp"
+#include "jobs/exit_codes.hpp"
+#include "jobs/option_parsing.hpp"
+#include "jobs/sim_study.hpp"
+#include "src/core/error.hpp"
+#include "src/core/text.hpp"
+
+namespace windlass {
+namespace {
+
+namespace po = boost::program_options;
+
+po::options_description simulate_options() {
+  po::options_description options(
+      "windlass simulate SCENARIO.json: what the scenario's clusters would serve, on a virtual clock.\n"
+      "Without --rate or --sweep the file decides: the highest rate that meets the goal where it has \"search\", else\n"
+      "one run at its rate. inputs/scenarios/README.md documents the file; the same file gives the same bytes",
+      118, 80);
+  options.add_options()("scenario", po::value<std::string>(), "JSON; comments are allowed");
+  options.add_options()("rate", po::value<double>(), "requests/s instead of the file's; one run");
+  options.add_options()("sweep", po::value<std::string>(), "rate=FIRST:LAST:STEP; one run for each rate");
+  options.add_options()("jobs", po::value<int>()->default_value(0), "runs at the same time; 0: one for each core");
+  options.add_options()("output", po::value<std::string>(), "folder for report.json, report.csv and attainment.svg");
+  options.add_options()("help", "print this");
+  return options;
+}
+
+void write_file(std::filesystem::path const& path, std::string const& content) {
+  std::ofstream file(path, std::ios::binary);
+  file << content;
+  file.close();
+  if (!file) throw FileError(path.string(), "write", errno);
+}
+
+void write_reports(std::filesystem::path const& folder, Scenario const& scenario,
+                   std::vector<ClusterFigures> const& clusters) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw FileError(folder.string(), "create", error.value());
+  write_file(folder / "report.json", report_json(scenario, clusters));
+  write_file(folder / "report.csv", report_csv(clusters));
+  write_file(folder / "attainment.svg", attainment_svg(scenario, clusters));
+}
+
+std::vector<ClusterFigures> study(Scenario const& scenario, po::variables_map const& values) {
+  int const given = values["jobs"].as<int>();
+  if (given < 0) throw InputError(text("--jobs ", given, " is too small; use 0 (one for each core) or more"));
+  int const jobs = given > 0 ? given : int(std::max(1u, std::thread::hardware_concurrency()));
+  if (values.count("sweep")) return sweep_rates(scenario, parse_sweep(values["sweep"].as<std::string>()), jobs);
+  if (values.count("rate")) {
+    double const rate = values["rate"].as<double>();
+    if (!(rate > 0)) throw InputError(text("--rate ", rate, " is too small; use a rate above 0"));
+    return sweep_rates(scenario, {rate}, jobs);
+  }
+  return scenario.search ? search_goodputs(scenario, jobs) : sweep_rates(scenario, {scenario.rate_per_s}, jobs);
+}
+
+}  // namespace
+
+int simulate_command(std::vector<std::string> const& words) {
+  auto const options = simulate_options();
+  auto const values = parse_words(words, options, "scenario");
+  if (values.count("help")) {
+    std::cout << options;
+    return exit_done;
+  }
+  if (!values.count("scenario"))
+    throw InputError("name a scenario: windlass simulate inputs/scenarios/distserve.json (--help lists the options)");
+  if (values.count("rate") && values.count("sweep")) throw InputError("give --rate or --sweep, not both");
+  Scenario const scenario = read_scenario(values["scenario"].as<std::string>());
+  auto const clusters = study(scenario, values);
+  std::cout << report_table(scenario, clusters);
+  if (!values.count("output")) return exit_done;
+  std::string const folder = values["output"].as<std::string>();
+  write_reports(folder, scenario, clusters);
+  std::cout << "written to " << folder << ": report.json, report.csv, attainment.svg\n";
+  return exit_done;
+}
+
+}  // namespace windlass

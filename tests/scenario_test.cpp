@@ -1,0 +1,190 @@
+// Scenario files: what is wrong in them is named, and the presets in inputs/scenarios give their systems' headlines.
+#include "jobs/scenario.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "jobs/layout_search.hpp"
+#include "jobs/sim_study.hpp"
+#include "src/core/error.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr char const* small_scenario = R"({
+  "workload": {"kind": "drawn", "rate_per_s": 4, "requests": 200, "lengths": {"prompt": 512, "output": 64}},
+  "service_level": {"ttft_ms": 400, "tpot_ms": 40},
+  // a comment
+  "cluster": {
+    "kind": "pipelines",
+    "steps": {"kind": "profiled", "engine": "vllm", "model": "opt-13b"},
+    "instances": [{"role": "prefill", "count": 2}, {"role": "decode"}],
+  },
+})";
+
+/// A scenario file of this test's own, removed at the end.
+class ScenarioFile {
+ public:
+  explicit ScenarioFile(std::string content)
+      : path_(std::filesystem::temp_directory_path() / ("windlass_scenario_" + std::to_string(::getpid()) + ".json")) {
+    std::ofstream(path_) << content;
+  }
+  ~ScenarioFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string replaced(std::string whole, std::string const& old, std::string const& with) {
+  std::size_t const at = whole.find(old);
+  EXPECT_NE(at, std::string::npos) << old;
+  return whole.replace(at, old.size(), with);
+}
+
+/// What reading the scenario complains about; empty if nothing.
+std::string complaint(std::string const& content) {
+  ScenarioFile const file(content);
+  try {
+    read_scenario(file.path());
+    return "";
+  } catch (InputError const& error) {
+    return std::string(error.what()).substr(file.path().size());
+  }
+}
+
+TEST(ScenarioErrors, NameLineFieldAndWhatIsAllowed) {
+  EXPECT_EQ(complaint(small_scenario), "");
+  EXPECT_EQ(complaint(replaced(small_scenario, "\"decode\"", "\"decoder\"")),
+            ":8: cluster.instances[1].role: \"decoder\" is not known; allowed: prefill, decode, mixed");
+  EXPECT_EQ(complaint(replaced(small_scenario, "\"requests\": 200", "\"requests\": 0.5")),
+            ":2: workload.requests: is 0.5; allowed: a number from 1 to 1e+09");
+  EXPECT_EQ(complaint(replaced(small_scenario, "tpot_ms", "tpot")),
+            ":3: service_level.tpot: is no field here; allowed: ttft_ms, tpot_ms, attainment, rule, slowdowns_of");
+  EXPECT_EQ(complaint(replaced(small_scenario, "\"kind\": \"pipelines\",", "")),
+            ":5: cluster.kind: is missing; allowed: a value; given here: steps, instances");
+}
+
+TEST(ScenarioErrors, NameTheLineThatIsNotJson) {
+  EXPECT_EQ(complaint(replaced(small_scenario, "// a comment", "comment")).substr(0, 17), ":4: is not JSON (");
+}
+
+TEST(ScenarioErrors, SayWhichDegreesWereMeasured) {
+  std::string const problem = complaint(replaced(small_scenario, "\"count\": 2", "\"tp\": 3"));
+  EXPECT_NE(problem.find("was not measured at tp 3"), std::string::npos) << problem;
+}
+
+TEST(JsonLines, FindTheFieldAmongCommentsStringsAndLists) {
+  std::string const content = "{\n\"a\": \"} // no\",\n/* b\n */ \"b\": [1,\n{\"c\": 2}\n]}";
+  EXPECT_EQ(line_of(content, "a"), 2);
+  EXPECT_EQ(line_of(content, "b"), 4);
+  EXPECT_EQ(line_of(content, "b[1].c"), 5);
+  EXPECT_EQ(line_of(content, "b[1].missing"), 5);
+  EXPECT_EQ(line_of(content, "missing"), 1);
+}
+
+TEST(Sweep, ReadsFirstLastAndStep) {
+  EXPECT_EQ(parse_sweep("rate=1:2:0.5"), (std::vector{1.0, 1.5, 2.0}));
+  for (char const* bad : {"", "rate=2:1:1", "rate=0:1:1", "rate=1:2:0", "rate=1:2", "rate=1:2:1x", "rate=nan:2:1"})
+    EXPECT_THROW(parse_sweep(bad), InputError) << bad;
+}
+
+TEST(Sweep, GivesTheSameBytesHoweverManyRunAtOnce) {
+  ScenarioFile const file(small_scenario);
+  auto const scenario = read_scenario(file.path());
+
+  auto const one = sweep_rates(scenario, {1, 4, 9}, 1), four = sweep_rates(scenario, {1, 4, 9}, 4);
+
+  EXPECT_EQ(report_json(scenario, one), report_json(scenario, four));
+  EXPECT_EQ(report_csv(one), report_csv(four));
+  EXPECT_EQ(attainment_svg(scenario, one), attainment_svg(scenario, four));
+  EXPECT_LT(one[0].runs[2].attainment, one[0].runs[0].attainment + 1e-9);
+}
+
+std::string input(std::string const& name) { return WINDLASS_SOURCE_DIR "/inputs/scenarios/" + name; }
+
+std::vector<ClusterFigures> simulated(char const* name) {
+  auto const scenario = read_scenario(input(name));
+  return scenario.search ? search_goodputs(scenario, 2) : sweep_rates(scenario, {scenario.rate_per_s}, 2);
+}
+
+double per_device(ClusterFigures const& cluster) { return cluster.goodput_per_s / cluster.devices; }
+
+double detail(ClusterFigures const& cluster, std::string const& wanted) {
+  for (auto const& [name, value] : cluster.runs[0].details)
+    if (name == wanted) return value;
+  ADD_FAILURE() << wanted;
+  return 0;
+}
+
+TEST(DistServeFigure1Scenario, SeparatePhasesDoubleTheGoodputPerGpu) {
+  auto const clusters = simulated("distserve.json");
+
+  EXPECT_NEAR(per_device(clusters[0]), 3.6, 0.2);  // published 3.3, re-simulated 3.6
+  EXPECT_NEAR(per_device(clusters[1]), 1.8, 0.1);  // published 1.6, re-simulated 1.8
+  EXPECT_NEAR(per_device(clusters[0]) / per_device(clusters[1]), 2.0, 0.2);
+}
+
+TEST(DistServeTable3Scenario, TwoWayPrefillAndOneDecodeLeadThePlacements) {
+  auto const clusters = simulated("distserve_placement.json");
+
+  double const re_simulated[] = {1.72, 1.56, 1.41, 0.94};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(per_device(clusters[i]), re_simulated[i], 0.2) << clusters[i].name;
+    if (i > 0) {
+      EXPECT_LT(per_device(clusters[i]), per_device(clusters[i - 1]));
+    }
+  }
+}
+
+TEST(SplitwiseTable29Scenario, EqualPowerKeepsThePublishedOrder) {
+  auto const clusters = simulated("splitwise.json");
+  double const ha = clusters[0].goodput_per_s, hh = clusters[1].goodput_per_s, aa = clusters[2].goodput_per_s,
+               h100 = clusters[3].goodput_per_s, a100 = clusters[4].goodput_per_s;
+
+  EXPECT_GE(ha, hh);
+  EXPECT_GE(hh, 0.95 * aa);
+  EXPECT_GE(aa, h100);
+  EXPECT_GT(h100, a100);
+  EXPECT_GE(aa / a100, 2.0);  // published 2.15, re-simulated 2.2 to 2.75
+  EXPECT_LE(aa / a100, 2.8);
+  EXPECT_GE(ha / h100, 1.18 * 0.9);  // published 1.18, re-simulated 1.27 to 1.4
+}
+
+TEST(MooncakeTable3Scenario, RejectingEarlierWastesLessPrefill) {
+  auto const clusters = simulated("mooncake.json");
+
+  EXPECT_LT(detail(clusters[0], "wasted_prefill_s"), detail(clusters[1], "wasted_prefill_s"));
+  EXPECT_LT(detail(clusters[1], "wasted_prefill_s"), detail(clusters[2], "wasted_prefill_s"));
+}
+
+TEST(MooncakeFigure8Scenario, RoutersKeepThePublishedOrder) {
+  auto const clusters = simulated("mooncake_routing.json");
+
+  for (std::size_t worse = 1; worse < clusters.size(); ++worse)
+    EXPECT_LT(clusters[worse - 1].runs[0].ttft_ms.mean, clusters[worse].runs[0].ttft_ms.mean) << clusters[worse].name;
+}
+
+TEST(MemServeTable48Scenario, PromptTreesHalveTheTailOfSessions) {
+  auto const clusters = simulated("memserve.json");
+  auto const p99 = [&](std::size_t i) { return clusters[i].runs[0].ttft_ms.p99; };
+
+  EXPECT_LT(p99(1), 0.7 * p99(2));  // published: 41 % of it
+  EXPECT_LT(p99(2), p99(3));
+  EXPECT_LT(clusters[0].runs[0].ttft_ms.mean, clusters[1].runs[0].ttft_ms.mean);  // decode-made KV comes back
+  EXPECT_LT(clusters[1].runs[0].ttft_ms.mean, 0.5 * clusters[4].runs[0].ttft_ms.mean);
+}
+
+TEST(PdServeTable57Scenario, ThroughputOfThreeSplitsIsTheClosedForm) {
+  auto const clusters = simulated("pdserve.json");
+
+  EXPECT_NEAR(clusters[0].runs[0].completed_per_s, 19.2, 0.05 * 19.2);
+  EXPECT_NEAR(clusters[1].runs[0].completed_per_s, 12.8, 0.05 * 12.8);
+  EXPECT_NEAR(clusters[2].runs[0].completed_per_s, 10.0, 0.05 * 10.0);
+}
+
+}  // namespace
+}  // namespace windlass
