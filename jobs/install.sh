@@ -69,6 +69,7 @@ find_missing() {
   [ "$level" = build ] && return
   need "GoogleTest" "header gtest/gtest.h" "libgtest-dev" "googletest"
   need "Kokkos >= 3.4" kokkos "libtrilinos-kokkos-dev" "kokkos"
+  need "curl" "tool curl" "curl" "curl"
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return
   need "clang-format" "tool clang-format" "clang-format" "llvm"

@@ -85,6 +85,7 @@ class ServeRun {
     setup_ = set_up_engine(options_.engine, std::nullopt);
     model_ = served_model(*setup_);
     EngineRunner runner(*setup_->engine);
+    loop_.publish(runner.counters());
     service_.serve(model_);
     EndpointFile const endpoint(options_.endpoint_file, content);
     status_.write("running", "");

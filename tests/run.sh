@@ -78,7 +78,7 @@ full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SEC
 
 # Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
 kokkos_tests='kokkos|kernel|_contract|reference_models'
-threaded_tests='thread_team|engine|batch|tokenize'
+threaded_tests='thread_team|engine|batch|tokenize|http_server'
 # targets STAGE REGEX: programs of the tests whose names match.
 targets() { ctest --test-dir "build/$1" -N -R "$2" 2>/dev/null | sed -nE 's/^ *Test +#[0-9]+: ([A-Za-z0-9_]+).*/\1_test/p' | sort -u; }
 
@@ -117,6 +117,14 @@ ompi5() {
   MPI_HOME=$folder full ompi5
 }
 
+# The Python that tests of the server run: it has the clients' packages.
+client_python() {
+  local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/clients
+  "$folder/bin/python" -c 'import openai' 2>/dev/null ||
+    { python3 -m venv "$folder" && "$folder/bin/pip" install -q openai==3.54.0; } >&2 || return
+  echo "$folder/bin/python"
+}
+
 # --- What everything needs ------------------------------------------------------------------------------------------
 rm -rf "$results" && mkdir -p "$results"
 bash jobs/install.sh "$([ -n "$long" ] && echo long || echo tests)" || exit
@@ -124,6 +132,8 @@ exec </dev/null  # nothing from here on may wait for somebody to type
 [ -d build/boost/usr ] && export Boost_ROOT=$PWD/build/boost/usr
 WINDLASS_DEMO_MODEL=$(bash jobs/fetch_demo_model.sh) || exit
 export WINDLASS_DEMO_MODEL
+WINDLASS_TEST_PYTHON=$(client_python) || exit
+export WINDLASS_TEST_PYTHON
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=false  # a bare machine has no remote shell, and needs none
 

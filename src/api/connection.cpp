@@ -141,6 +141,7 @@ bool Connection::take_head() {
   keep_alive_ = message.keep_alive() && !loop_.stopping;
   enter(State::body, now_us() + loop_.config.body_us);
   if (!message[http::field::transfer_encoding].empty() && !message.chunked()) {
+    keep_alive_ = false;  // where the next request begins is anybody's guess
     refuse(error_response(501, {.message = "Transfer-Encoding other than chunked is not supported"}));
     return false;
   }

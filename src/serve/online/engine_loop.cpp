@@ -44,6 +44,11 @@ EngineCounters EngineLoop::counters() const {
   return counters_;
 }
 
+void EngineLoop::publish(EngineCounters const& counters) {
+  std::lock_guard const lock(counters_mutex_);
+  counters_ = counters;
+}
+
 int EngineLoop::run(RequestRunner& runner, std::function<bool()> const& drain_wanted) {
   Microseconds deadline_us = never_us;
   for (;;) {
@@ -95,8 +100,7 @@ void EngineLoop::hand_out(RequestRunner& runner) {
     if (open_.erase(id) > 0) --open_count_;
   }
   deliver();
-  std::lock_guard const lock(counters_mutex_);
-  counters_ = runner.counters();
+  publish(runner.counters());
 }
 
 void EngineLoop::add_news(RequestId request, std::variant<ChoiceDelta, Answer> what) {

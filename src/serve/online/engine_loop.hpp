@@ -56,6 +56,7 @@ class EngineLoop {
   bool draining() const { return draining_; }
   int open_requests() const { return open_count_; }
   EngineCounters counters() const;  ///< as of the last step
+  void publish(EngineCounters const& counters);
 
  private:
   using News = std::pair<std::shared_ptr<AnswerListener>, std::variant<ChoiceDelta, Answer>>;
