@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace windlass {
 namespace {
@@ -36,9 +37,17 @@ std::optional<Option> fetch_option(RouteInput const& in, std::size_t i, std::siz
 }
 
 double cost_of(RouteInput const& in, std::size_t i, Option const& option) {
+  if (in.rule.queue == QueueMeasure::requests) return double(in.candidates[i].requests);
   if (in.rule.queue == QueueMeasure::tokens) return double(in.candidates[i].queue_tokens);
   return option.ready_us + in.rule.handoff_weight * in.candidates[i].handoff_us +
          in.rule.late_weight * std::max(0.0, option.ready_us - in.ttft_limit_us);
+}
+
+/// The cheaper of computing and fetching on instance `i`.
+Option best_option(RouteInput const& in, std::size_t i, std::size_t holder) {
+  Option const computed = compute_option(in, i);
+  auto const fetched = fetch_option(in, i, holder);
+  return fetched && fetched->ready_us < computed.ready_us ? *fetched : computed;
 }
 
 RouteStop stop_of(Option const& option) {
@@ -48,6 +57,8 @@ RouteStop stop_of(Option const& option) {
 
 }  // namespace
 
+RouteRule fewest_requests_rule() { return {.cache = CacheUse::none, .queue = QueueMeasure::requests}; }
+RouteRule prefix_affine_rule() { return {.cache = CacheUse::local}; }
 RouteRule shortest_queue_rule() { return {.cache = CacheUse::none}; }
 RouteRule token_queue_rule() { return {.cache = CacheUse::none, .queue = QueueMeasure::tokens}; }
 RouteRule mooncake_rule(double threshold) {
@@ -68,9 +79,7 @@ RoutePlan plan_route(RouteInput const& in) {
   std::size_t const holder = longest_holder(in.candidates);
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < in.candidates.size(); ++i) {
-    Option option = compute_option(in, i);
-    if (auto const fetched = fetch_option(in, i, holder); fetched && fetched->ready_us < option.ready_us)
-      option = *fetched;
+    Option const option = best_option(in, i, holder);
     double const cost = cost_of(in, i, option);
     if (cost >= least) continue;
     least = cost;
@@ -86,6 +95,17 @@ RoutePlan plan_route(RouteInput const& in) {
   bool const hot = in.rule.cache == CacheUse::fetch && best > in.rule.replicate_ratio * own && best > own;
   if (hot) plan.replicate_from = holder;
   return plan;
+}
+
+std::vector<std::size_t> route_order(RouteInput const& in) {
+  std::vector<std::size_t> order(in.candidates.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (order.empty()) return order;
+  std::size_t const holder = longest_holder(in.candidates);
+  std::vector<double> costs;
+  for (std::size_t const i : order) costs.push_back(cost_of(in, i, best_option(in, i, holder)));
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return costs[a] < costs[b]; });
+  return order;
 }
 
 }  // namespace windlass

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "src/core/clock.hpp"
 
@@ -21,6 +22,7 @@ struct PrefillEstimate {
 struct RouteCandidate {
   double queue_us;             ///< until a prompt that comes now would start
   std::int64_t queue_tokens;   ///< prompt tokens that wait
+  std::int64_t requests = 0;   ///< waiting and in prefill: its open connections
   std::int64_t cached_tokens;  ///< of this prompt, whole blocks
   double sender_backlog_us;    ///< until it could start to send KV
   double handoff_us;           ///< to move this prompt's KV on to the decode instance
@@ -32,7 +34,7 @@ enum class CacheUse : std::uint8_t {
   fetch,  ///< it may fetch a longer prefix from another instance first
 };
 
-enum class QueueMeasure : std::uint8_t { tokens, time };
+enum class QueueMeasure : std::uint8_t { requests, tokens, time };
 
 struct RouteRule {
   CacheUse cache = CacheUse::fetch;
@@ -44,10 +46,12 @@ struct RouteRule {
 };
 
 /// Settings of the systems.
-RouteRule shortest_queue_rule();            ///< DistServe, with queues in time
+RouteRule fewest_requests_rule();           ///< DistServe's shortest queue, P/D-Serve's open connections
+RouteRule shortest_queue_rule();            ///< the same with queues in time
 RouteRule token_queue_rule();               ///< Splitwise's JSQ
 RouteRule mooncake_rule(double threshold);  ///< algorithm 1, both alternatives weighed
 RouteRule prompt_tree_rule();               ///< MemServe
+RouteRule prefix_affine_rule();             ///< ChunkAttention: what an instance itself has
 
 struct RouteInput {
   std::span<RouteCandidate const> candidates;
@@ -74,5 +78,8 @@ struct RoutePlan {
 /// lowest index among equals. Local, pure, no errors. Source: Mooncake algorithm 1, MemServe's prompt trees,
 /// Splitwise IV-A, DistServe 4.3, joined.
 RoutePlan plan_route(RouteInput const& in);
+
+/// The instances in order of that cost, for requests that ask one after the other who is idle (P/D-Serve).
+std::vector<std::size_t> route_order(RouteInput const& in);
 
 }  // namespace windlass

@@ -81,8 +81,10 @@ class Simulation {
   std::vector<std::uint32_t> chunk_;      ///< batch that a prompt went through stage 0 with
   std::vector<std::uint32_t> prefiller_;  ///< instance that prefilled a request
   std::vector<std::uint32_t> prefill_ids_, decode_ids_;
-  std::vector<std::int64_t> prefill_load_, decode_load_;  ///< [instances]; unavailable_load where the role is another
-  std::vector<WaitingPrompt> waiting_;                    ///< scratch of choose_prompts
+  /// [instances]: prompts waiting or in prefill (a mixed instance: all requests it has); sequences assigned;
+  /// unavailable_load where the role is another
+  std::vector<std::int64_t> prefill_load_, decode_load_;
+  std::vector<WaitingPrompt> waiting_;  ///< scratch of choose_prompts
   std::size_t next_arrival_ = 0;
 };
 
@@ -269,7 +271,8 @@ void Simulation::finish_prefill(std::uint32_t instance, std::uint16_t stage) {
   auto& stages = instances_[instance].stages;
   std::vector<std::uint32_t> batch;
   batch.swap(stages[stage].batch);
-  if (stage == 0) prefill_load_[instance] -= std::int64_t(batch.size());
+  bool const leaves = cluster_.instances[instance].role == SimRole::prefill;
+  if (stage == 0 && leaves) prefill_load_[instance] -= std::int64_t(batch.size());
   bool const last = stage + 1u == stages.size();
   for (std::uint32_t const request : batch) {
     if (last)
@@ -288,6 +291,7 @@ void Simulation::after_prefill(std::uint32_t instance, std::uint32_t request) {
     reserve(instance, stays ? -whole_tokens(request) : -std::int64_t(workload_[request].lengths.prompt_tokens));
     report_.outcomes[request].finish_us = events_.now_us();
     report_.outcomes[request].end = RequestEnd::completed;
+    if (stays) --prefill_load_[instance];
     return wake(instance, 0);
   }
   if (stays) return join_decode(instance, request);
@@ -364,6 +368,8 @@ void Simulation::complete(std::uint32_t instance, std::uint32_t request) {
   if (cluster_.instances[instance].role == SimRole::decode) {
     --decode_load_[instance];
     pull(instance);
+  } else {
+    --prefill_load_[instance];
   }
 }
 
