@@ -14,10 +14,12 @@
 
 namespace windlass {
 
-DrainSignals::DrainSignals(std::function<void()> at_once) : at_once_(std::move(at_once)) {
+DrainSignals::DrainSignals(std::function<void()> at_once, std::function<void()> hang_up)
+    : at_once_(std::move(at_once)), hang_up_(std::move(hang_up)) {
   sigset_t drain;
   sigemptyset(&drain);
   for (int const signal : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&drain, signal);
+  if (hang_up_) sigaddset(&drain, SIGHUP);
   ensure(pthread_sigmask(SIG_BLOCK, &drain, nullptr) == 0, "pthread_sigmask failed");
   signals_ = ::signalfd(-1, &drain, SFD_CLOEXEC);
   stop_ = ::eventfd(0, EFD_CLOEXEC);
@@ -41,7 +43,10 @@ void DrainSignals::wait_for_signals() {
     if (ready[1].revents != 0) return;
     signalfd_siginfo information;
     if (::read(signals_, &information, sizeof information) != sizeof information) continue;
-    if (++count_ > 1) at_once_();
+    if (information.ssi_signo == SIGHUP)
+      hang_up_();
+    else if (++count_ > 1)
+      at_once_();
   }
 }
 

@@ -11,7 +11,8 @@ namespace windlass {
 /// the second calls `at_once`, which must end the process.
 class DrainSignals {
  public:
-  explicit DrainSignals(std::function<void()> at_once);
+  /// `hang_up`, if there is one, is called on SIGHUP, on a thread of this object.
+  explicit DrainSignals(std::function<void()> at_once, std::function<void()> hang_up = nullptr);
   ~DrainSignals();
   DrainSignals(DrainSignals const&) = delete;
   DrainSignals& operator=(DrainSignals const&) = delete;
@@ -21,7 +22,7 @@ class DrainSignals {
  private:
   void wait_for_signals();
 
-  std::function<void()> at_once_;
+  std::function<void()> at_once_, hang_up_;
   std::atomic<int> count_ = 0;
   int signals_ = -1, stop_ = -1;  ///< descriptors: signalfd, eventfd
   std::thread thread_;

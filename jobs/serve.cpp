@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <ctime>
 #include <exception>
@@ -18,6 +19,7 @@
 #include "jobs/version.hpp"
 #include "mpi/job.hpp"
 #include "src/api/endpoint_file.hpp"
+#include "src/api/key_file.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
 
@@ -56,16 +58,22 @@ std::uint64_t random_seed() {
   return (std::uint64_t(device()) << 32) | device();
 }
 
+struct Signals {
+  DrainSignals const& drain;
+  std::atomic<bool>& hang_up;  ///< SIGHUP came
+};
+
 /// One server from its first to its last answer. The HTTP threads are made before the engine pins this one.
 class ServeRun {
  public:
-  ServeRun(ServeOptions const& options, DrainSignals const& signals, StatusFile const& status)
+  ServeRun(ServeOptions const& options, Signals const& signals, StatusFile const& status)
       : options_(options),
         signals_(signals),
         status_(status),
-        key_(chosen_key(options)),
+        key_(options.key_file.empty() ? chosen_key(options) : ""),
         service_({.metrics = options.metrics, .version = program_version()},
-                 ApiKeys({{.name = "default", .key = hash_key(key_)}})),
+                 options.key_file.empty() ? ApiKeys({{.name = "default", .key = hash_key(key_)}})
+                                          : read_key_file(options.key_file)),
         server_(options.http, service_),
         loop_({.max_open_requests = options.engine.max_num_seqs + options.max_waiting,
                .loops = server_.loops(),
@@ -90,7 +98,7 @@ class ServeRun {
     EndpointFile const endpoint(options_.endpoint_file, content);
     status_.write("running", "");
     announce(content);
-    int const cut_off = loop_.run(runner, [this] { return signals_.wanted(); });
+    int const cut_off = loop_.run(runner, [this] { return look_at_signals(); });
     stop(last_bytes_us);
     if (cut_off > 0) log_warning(text(cut_off, " requests were cut off: --drain-seconds were over"));
     return cut_off > 0 ? exit_again : exit_done;
@@ -101,6 +109,20 @@ class ServeRun {
   void stop(Microseconds patience_us) {
     service_.stop();
     server_.stop(patience_us);
+  }
+
+  bool look_at_signals() {
+    if (signals_.hang_up.exchange(false) && !options_.key_file.empty()) read_keys_again();
+    return signals_.drain.wanted();
+  }
+
+  void read_keys_again() {
+    try {
+      service_.replace_keys(read_key_file(options_.key_file));
+      log_info("the key file was read again");
+    } catch (std::exception const& error) {
+      log_warning(text("the old keys stay: ", error.what()));
+    }
   }
 
   ServedModel served_model(EngineSetup const& setup) {
@@ -124,7 +146,7 @@ class ServeRun {
   }
 
   ServeOptions const& options_;
-  DrainSignals const& signals_;
+  Signals const& signals_;
   StatusFile const& status_;
   std::string key_;
   std::unique_ptr<EngineSetup> setup_;
@@ -134,7 +156,7 @@ class ServeRun {
   EngineLoop loop_;
 };
 
-int serve(ServeOptions const& options, DrainSignals const& signals, StatusFile const& status) {
+int serve(ServeOptions const& options, Signals const& signals, StatusFile const& status) {
   MpiJob const mpi(detect_launcher(process_environment()));
   if (mpi.place().world_ranks > 1) {
     if (mpi.place().world_rank == 0)
@@ -157,7 +179,8 @@ int serve_command(std::vector<std::string> const& words) {
   auto const options = parse_serve_options(words);
   if (!options) return exit_done;
   StatusFile const status(options->status_file);
-  DrainSignals const signals([&status] {
+  std::atomic<bool> hang_up = false;
+  auto const at_once = [&status] {
     log_info("second signal: ending at once");
     try {
       status.write("again", "ended by a second signal");
@@ -165,9 +188,10 @@ int serve_command(std::vector<std::string> const& words) {
       log_warning(error.what());
     }
     ::_exit(exit_again);
-  });
+  };
+  DrainSignals const drain(at_once, [&hang_up] { hang_up = true; });
   raise_descriptor_limit();
-  return serve(*options, signals, status);
+  return serve(*options, {.drain = drain, .hang_up = hang_up}, status);
 }
 
 }  // namespace windlass

@@ -20,7 +20,8 @@ constexpr char const* introduction =
 
 constexpr char const* ending =
     "\nSignals: SIGTERM, SIGINT and SIGUSR1 drain: new requests get 503 with Retry-After, running ones finish within\n"
-    "--drain-seconds. A second one ends the program at once. Under bare mpirun only SIGUSR1 arrives in time (mpirun\n"
+    "--drain-seconds. SIGHUP reads --api-key-file again. A second one ends the program at once. Under bare mpirun only "
+    "SIGUSR1 arrives in time (mpirun\n"
     "kills its ranks 2 s after SIGTERM).\n"
     "\nExit codes: 0 drained, every accepted request was answered; 75 some were cut off; 1 the server failed; 2 the\n"
     "command line or what it names is wrong.\n";
@@ -41,6 +42,9 @@ po::options_description server_options() {
                         "address and key for clients, as JSON that only its owner can read; gone with the server");
   options.add_options()("api-key-env", with_default<std::string>(""),
                         "take the key from this environment variable; else a random one is made");
+  options.add_options()(
+      "api-key-file", with_default<std::string>(""),
+      "several users' hashed keys and limits instead, as JSON (src/api/README.md); SIGHUP reads it again");
   options.add_options()("open-metrics", po::bool_switch(), "/metrics needs no key");
   options.add_options()("http-threads", with_default(1), "threads that serve connections");
   options.add_options()("max-connections", with_default(4096), "open at once; more get 503");
@@ -92,6 +96,7 @@ std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& 
                       .http = http_config(values),
                       .endpoint_file = values["endpoint-file"].as<std::string>(),
                       .key_environment = values["api-key-env"].as<std::string>(),
+                      .key_file = values["api-key-file"].as<std::string>(),
                       .metrics = values["open-metrics"].as<bool>() ? MetricsAccess::open : MetricsAccess::with_key,
                       .max_waiting = at_least(values, "max-waiting", 0),
                       .drain_seconds = drain_seconds(values),

@@ -17,6 +17,7 @@ struct ServeOptions {
   HttpServerConfig http;
   std::string endpoint_file;
   std::string key_environment;  ///< variable that holds the key; empty: a random one
+  std::string key_file;         ///< several users' keys instead; empty: none
   MetricsAccess metrics = MetricsAccess::with_key;
   int max_waiting = 0;  ///< prompts that may wait for a place in the batch
   double drain_seconds = 0;

@@ -188,12 +188,46 @@ TEST(HttpServer, FinishesAnswersBeforeItEnds) {
 TEST(ApiKeys, FindsTheUserOfAKeyAndNobodyElse) {
   ApiKeys const keys({{.name = "a", .key = hash_key("one")}, {.name = "b", .key = hash_key("two")}});
 
-  EXPECT_EQ(keys.find("Bearer two"), std::size_t{1});
-  EXPECT_EQ(keys.find("bearer  one"), std::size_t{0});
+  ASSERT_NE(keys.find("Bearer two"), nullptr);
+  EXPECT_EQ(keys.find("Bearer two")->name, "b");
+  EXPECT_EQ(keys.find("bearer  one")->name, "a");
   for (char const* wrong : {"", "Bearer", "Bearer ", "Bearer on", "Bearer one ", "Basic one", "one"})
-    EXPECT_EQ(keys.find(wrong), std::nullopt) << wrong;
+    EXPECT_EQ(keys.find(wrong), nullptr) << wrong;
   EXPECT_NE(random_key(), random_key());
   EXPECT_EQ(random_key().size(), 67u);
+}
+
+TEST(UserAccounts, LimitsRequestsAtOnceAndPerMinute) {
+  UserAccounts accounts;
+  UserLimits const limits{.requests_per_minute = 3, .concurrent_requests = 2};
+  Microseconds const now = 1'000'000;
+
+  auto first = accounts.enter("a", limits, now);
+  auto const second = accounts.enter("a", limits, now), third = accounts.enter("a", limits, now);
+  EXPECT_TRUE(first.visit && second.visit);
+  ASSERT_TRUE(third.refusal);
+  EXPECT_EQ(third.refusal->message, "this key may have 2 requests at once");
+  EXPECT_TRUE(accounts.enter("b", limits, now).visit) << "another user's limits are their own";
+
+  first.visit.reset();
+  EXPECT_TRUE(accounts.enter("a", limits, now).visit);
+  auto const too_many = accounts.enter("a", limits, now);
+  ASSERT_TRUE(too_many.refusal);
+  EXPECT_EQ(too_many.refusal->retry_seconds, 20);
+  EXPECT_TRUE(accounts.enter("a", limits, now + 20'000'000).visit);
+}
+
+TEST(UserAccounts, TokensUsedTooMuchAreWaitedFor) {
+  UserAccounts accounts;
+  UserLimits const limits{.tokens_per_minute = 60};
+  Microseconds const now = now_us();
+
+  accounts.enter("a", limits, now).visit->use_tokens(90);
+
+  auto const refused = accounts.enter("a", limits, now_us());
+  ASSERT_TRUE(refused.refusal);
+  EXPECT_NEAR(refused.refusal->retry_seconds, 31, 1);
+  EXPECT_TRUE(accounts.enter("a", limits, now + 40'000'000).visit);
 }
 
 }  // namespace

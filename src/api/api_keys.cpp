@@ -46,11 +46,11 @@ std::string random_key() {
   return key;
 }
 
-std::optional<std::size_t> ApiKeys::find(std::string_view authorization) const {
+ApiUser const* ApiKeys::find(std::string_view authorization) const {
   KeyHash const given = hash_key(bearer_key(authorization));
-  std::optional<std::size_t> found;
-  for (std::size_t i = 0; i < users_.size(); ++i)
-    if (CRYPTO_memcmp(given.data(), users_[i].key.data(), given.size()) == 0) found = i;
+  ApiUser const* found = nullptr;
+  for (ApiUser const& user : users_)
+    if (CRYPTO_memcmp(given.data(), user.key.data(), given.size()) == 0) found = &user;
   return found;
 }
 

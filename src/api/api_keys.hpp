@@ -3,10 +3,11 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "src/api/user_limits.hpp"
 
 namespace windlass {
 
@@ -21,6 +22,7 @@ std::string random_key();
 struct ApiUser {
   std::string name;
   KeyHash key{};
+  UserLimits limits;
 };
 
 /// Immutable; safe from any thread.
@@ -28,10 +30,9 @@ class ApiKeys {
  public:
   explicit ApiKeys(std::vector<ApiUser> users) : users_(std::move(users)) {}
 
-  /// The index of the user whose key the Authorization header has ("Bearer KEY"); nothing where it is nobody's. Hashes
-  /// are compared in constant time, and all of them: how long it takes tells nothing.
-  std::optional<std::size_t> find(std::string_view authorization) const;
-  std::vector<ApiUser> const& users() const { return users_; }
+  /// The user whose key the Authorization header has ("Bearer KEY"); null where it is nobody's. Hashes are compared in
+  /// constant time, and all of them: how long it takes tells nothing.
+  ApiUser const* find(std::string_view authorization) const;
 
  private:
   std::vector<ApiUser> users_;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "src/api/user_limits.hpp"
+
 namespace windlass {
 
 /// What is known of a request before its body is read.
@@ -18,7 +20,8 @@ struct HttpHead {
   std::string path;           ///< without the query
   std::string query;          ///< behind '?'
   std::string authorization;  ///< value of that header; empty: none
-  std::size_t user = 0;       ///< whose key it has, once refuse() found out
+  std::string user;           ///< whose key it has, once refuse() found out
+  UserLimits limits;          ///< theirs
 };
 
 struct HttpRequest {

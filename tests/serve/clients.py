@@ -1,7 +1,9 @@
 """Real clients against a running server: the openai package, sync, async and streaming, and curl."""
 import asyncio
+import hashlib
 import json
 import os
+import pathlib
 import signal
 import stat
 import subprocess
@@ -202,6 +204,35 @@ class Lifecycle(unittest.TestCase):
             code = server.process.wait(30)
 
         self.assertEqual(code, 75)
+
+
+class Users(unittest.TestCase):
+    def entry(self, name, **limits):
+        return {"name": name, "key_sha256": hashlib.sha256(f"key of {name}".encode()).hexdigest(), **limits}
+
+    def test_users_have_keys_and_limits_of_their_own_and_the_file_is_read_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "keys.json"
+            path.write_text(json.dumps({"users": [self.entry("ann", requests_per_minute=2), self.entry("bob")]}))
+            with harness.Server("--api-key-file", str(path), key="key of bob") as server:
+                def ask(name):
+                    return server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 1}, f"key of {name}")
+                anns = [ask("ann") for _ in range(3)]
+                bobs = [ask("bob")[0] for _ in range(5)]
+                self.assertEqual(ask("cid")[0], 401)
+                path.write_text(json.dumps({"users": [self.entry("cid")]}))
+                server.process.send_signal(signal.SIGHUP)
+                harness.wait_until(lambda: ask("cid")[0] == 200, 5, "the new key")
+                bob_now = ask("bob")[0]
+                server.key = "key of cid"
+                metrics = server.request("GET", "/metrics")[2].decode()
+
+        self.assertEqual([answer[0] for answer in anns], [200, 200, 429])
+        self.assertEqual(json.loads(anns[2][2])["error"]["code"], "rate_limit_exceeded")
+        self.assertLessEqual(int(anns[2][1]["Retry-After"]), 30)
+        self.assertEqual((bobs, bob_now), ([200] * 5, 401))
+        self.assertIn('windlass:user_requests_total{user="ann"} 2\n', metrics)
+        self.assertIn('windlass:user_generated_tokens_total{user="bob"} 5\n', metrics)
 
 
 class DemoModel(unittest.TestCase):

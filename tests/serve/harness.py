@@ -29,7 +29,7 @@ def wait_until(holds, seconds, what):
 class Server:
     """One server with an endpoint file in a folder of its own; use it in a `with`."""
 
-    def __init__(self, *options, model=TINY):
+    def __init__(self, *options, model=TINY, key=None):
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         (self.path / "chat.jinja").write_text(TEMPLATE)
@@ -43,7 +43,7 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError("the server ended: " + self.output())
         endpoint = json.loads(self.endpoint_file.read_text())
-        self.key, self.model = endpoint["api_key"], endpoint["model"]
+        self.key, self.model = key or endpoint["api_key"], endpoint["model"]
         self.base_url, self.socket_path = endpoint.get("base_url"), endpoint.get("socket")
         if self.base_url:
             host, port = self.base_url.removeprefix("http://").removesuffix("/v1").split(":")

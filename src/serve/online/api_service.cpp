@@ -64,7 +64,35 @@ ApiService::Route const* ApiService::find_route(std::string_view path) {
 }
 
 ApiService::ApiService(ApiServiceConfig config, ApiKeys keys)
-    : config_(std::move(config)), keys_(std::move(keys)), id_seed_(random_seed()), work_(max_waiting_work) {}
+    : config_(std::move(config)),
+      keys_(std::make_shared<ApiKeys const>(std::move(keys))),
+      id_seed_(random_seed()),
+      work_(max_waiting_work) {}
+
+void ApiService::replace_keys(ApiKeys keys) {
+  auto fresh = std::make_shared<ApiKeys const>(std::move(keys));
+  std::lock_guard const lock(keys_mutex_);
+  keys_ = std::move(fresh);
+}
+
+/// Finds out whose key it is; 401 where it is nobody's.
+std::optional<HttpResponse> ApiService::refuse_stranger(HttpHead& head) {
+  std::shared_ptr<ApiKeys const> keys;
+  {
+    std::lock_guard const lock(keys_mutex_);
+    keys = keys_;
+  }
+  if (ApiUser const* const user = keys->find(head.authorization)) {
+    head.user = user->name;
+    head.limits = user->limits;
+    return std::nullopt;
+  }
+  HttpResponse response = error_response(
+      401, {.message = "no valid key; send the header 'Authorization: Bearer KEY'", .code = "invalid_api_key"});
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  metrics_.count_response("", 401);
+  return response;
+}
 
 void ApiService::connect(PostToLoop post, std::function<int()> connections) {
   post_ = std::move(post);
@@ -75,17 +103,8 @@ std::optional<HttpResponse> ApiService::refuse(HttpHead& head) {
   Route const* const route = find_route(head.path);
   bool const open = route && (route->needs == RouteNeeds::nothing ||
                               (route->path == "/metrics" && config_.metrics == MetricsAccess::open));
-  if (!open) {
-    auto const user = keys_.find(head.authorization);
-    if (!user) {
-      HttpResponse response = error_response(
-          401, {.message = "no valid key; send the header 'Authorization: Bearer KEY'", .code = "invalid_api_key"});
-      response.headers.emplace_back("WWW-Authenticate", "Bearer");
-      metrics_.count_response("", 401);
-      return response;
-    }
-    head.user = *user;
-  }
+  if (!open)
+    if (auto stranger = refuse_stranger(head)) return stranger;
   if (!route) {
     metrics_.count_response("", 404);
     return error_response(404, {.message = "there is no route " + valid_utf8(head.path), .code = "not_found"});
@@ -156,7 +175,6 @@ ApiService::Reply ApiService::version(Route const& route, HttpRequest const&) {
 
 ApiService::Reply ApiService::metrics_text(Route const& route, HttpRequest const&) {
   ServerState state{.open_connections = connections_ ? connections_() : 0};
-  for (ApiUser const& user : keys_.users()) state.users.push_back(user.name);
   if (ServedModel const* const model = model_) {
     state.model_name = model->name;
     state.engine = model->engine->counters();
@@ -194,10 +212,18 @@ ApiService::Reply ApiService::generate(Route const& route, HttpRequest const& re
   BatchLine const line{.endpoint = chat ? Endpoint::chat : Endpoint::completions,
                        .body = parse_strict_object(request.body)};
   auto const parsed = std::make_shared<ApiRequest>(parse_request(line, head.custom_id, model.rules));
-  return [this, &model, &route, head, parsed, arrived_us, user = request.head.user](auto const& exchange) {
+  return [this, &model, &route, head, parsed, arrived_us, user = request.head.user,
+          limits = request.head.limits](auto const& exchange) {
+    auto admission = accounts_.enter(user, limits, now_us());
+    if (admission.refusal) {
+      metrics_.count_response(route.path, 429);
+      return exchange->respond(retry_later(429, {.message = admission.refusal->message, .code = "rate_limit_exceeded"},
+                                           admission.refusal->retry_seconds));
+    }
     CallParts parts{.model = model,
                     .metrics = metrics_,
                     .exchange = exchange,
+                    .visit = std::move(admission.visit),
                     .route = std::string(route.path),
                     .user = user,
                     .arrived_us = arrived_us};

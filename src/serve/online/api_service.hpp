@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,8 @@ class ApiService final : public HttpHandler {
   void connect(PostToLoop post, std::function<int()> connections);
   /// Posts nothing to loops any more. To be called before the server goes.
   void stop() { work_.stop(); }
+  /// Other keys from here on; requests that run go on.
+  void replace_keys(ApiKeys keys);
 
   std::optional<HttpResponse> refuse(HttpHead& head) override;
   void handle(HttpRequest request, std::shared_ptr<Exchange> exchange) override;
@@ -58,10 +61,13 @@ class ApiService final : public HttpHandler {
   Reply tokenize(Route const& route, HttpRequest const& request);
   Reply detokenize(Route const& route, HttpRequest const& request);
   Reply embeddings(Route const& route, HttpRequest const& request);
+  std::optional<HttpResponse> refuse_stranger(HttpHead& head);
   RecordHead new_head();
 
   ApiServiceConfig const config_;
-  ApiKeys const keys_;
+  std::mutex keys_mutex_;
+  std::shared_ptr<ApiKeys const> keys_;
+  UserAccounts accounts_;
   ServerMetrics metrics_;
   std::atomic<ServedModel const*> model_ = nullptr;
   PostToLoop post_;

@@ -35,7 +35,8 @@ void CompletionCall::start() {
     return parts_.exchange->respond(std::move(response));
   }
   parts_.exchange->on_leave([self = shared_from_this()] {
-    self->over_ = true;
+    self->parts_.visit->use_tokens(std::int64_t(self->request_.prompt_tokens()) + self->streamed_tokens_);
+    self->end();
     self->parts_.model.engine->cancel(self->ticket_);
     self->parts_.metrics.count_cancelled();
   });
@@ -49,7 +50,9 @@ void CompletionCall::send(std::string_view event) {
 }
 
 void CompletionCall::on_delta(ChoiceDelta delta) {
-  if (!over_) send(stream_->event(prompt_of(delta.id), delta));
+  if (over_) return;
+  streamed_tokens_ += std::int64_t(delta.tokens.size());
+  send(stream_->event(prompt_of(delta.id), delta));
 }
 
 void CompletionCall::on_answer(Answer answer) {
@@ -65,7 +68,7 @@ void CompletionCall::on_answer(Answer answer) {
 
 /// One prompt failed: so has the request. A stream that has begun ends with an error event, never silently short.
 void CompletionCall::fail(Answer const& answer) {
-  over_ = true;
+  end();
   parts_.model.engine->cancel(ticket_);
   bool const draining = parts_.model.engine->draining();
   int const status = answer.error_is_input ? 400 : draining ? 503 : 500;
@@ -80,8 +83,13 @@ void CompletionCall::fail(Answer const& answer) {
   parts_.exchange->end_events();
 }
 
-void CompletionCall::finish() {
+/// Nothing more is sent, and the user may begin another request.
+void CompletionCall::end() {
   over_ = true;
+  parts_.visit.reset();
+}
+
+void CompletionCall::finish() {
   if (stream_) {
     if (request_.include_usage) send(stream_->usage_event(answers_));
     send("[DONE]");
@@ -91,9 +99,10 @@ void CompletionCall::finish() {
   }
   parts_.metrics.count_response(parts_.route, 200);
   count_finished();
+  end();
 }
 
-void CompletionCall::count_finished() const {
+void CompletionCall::count_finished() {
   FinishedRequest finished{.user = parts_.user, .prompt_tokens = std::int64_t(request_.prompt_tokens())};
   Microseconds first_us = never_us, last_us = 0;
   std::size_t longest = 0;
@@ -112,6 +121,7 @@ void CompletionCall::count_finished() const {
     finished.first_token_seconds = double(first_us - parts_.arrived_us) * 1e-6;
     if (longest > 1) finished.token_seconds = double(last_us - first_us) * 1e-6 / double(longest - 1);
   }
+  parts_.visit->use_tokens(finished.prompt_tokens + finished.generated_tokens);
   parts_.metrics.count_finished(finished);
 }
 

@@ -17,8 +17,9 @@ struct CallParts {
   ServedModel const& model;
   ServerMetrics& metrics;
   std::shared_ptr<Exchange> exchange;
+  std::unique_ptr<UserAccounts::Visit> visit;
   std::string route;  ///< for the metrics
-  std::size_t user = 0;
+  std::string user;
   Microseconds arrived_us = 0;
 };
 
@@ -39,7 +40,8 @@ class CompletionCall final : public AnswerListener, public std::enable_shared_fr
   void send(std::string_view event);
   void fail(Answer const& answer);
   void finish();
-  void count_finished() const;
+  void end();
+  void count_finished();
 
   CallParts parts_;
   ApiRequest request_;
@@ -51,6 +53,7 @@ class CompletionCall final : public AnswerListener, public std::enable_shared_fr
   std::optional<StreamWriter> stream_;
   bool streaming_ = false;  ///< events have begun
   bool over_ = false;
+  std::int64_t streamed_tokens_ = 0;
 };
 
 /// The response to a request that the engine did not take.

@@ -149,8 +149,7 @@ void ServerMetrics::write_requests(std::string& out, ServerState const& state) c
            windlass::text(label("route", key.first), ",", label("status", windlass::text(key.second))), count);
   auto const per_user = [&](char const* name, char const* help, std::int64_t UserTotals::*member) {
     describe(out, name, "counter", help);
-    for (auto const& [user, totals] : users_)
-      if (user < state.users.size()) sample(out, name, label("user", state.users[user]), totals.*member);
+    for (auto const& [user, totals] : users_) sample(out, name, label("user", user), totals.*member);
   };
   per_user("windlass:user_requests_total", "Requests answered for a user.", &UserTotals::requests);
   per_user("windlass:user_prompt_tokens_total", "Prompt tokens of a user's requests.", &UserTotals::prompt_tokens);

@@ -32,7 +32,7 @@ class MetricHistogram {
 
 /// One finished request.
 struct FinishedRequest {
-  std::size_t user = 0;
+  std::string user;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   double seconds = 0;                       ///< from its arrival to its last token
   double first_token_seconds = 0;           ///< from its arrival; 0: no token
@@ -45,7 +45,6 @@ struct ServerState {
   std::string model_name;
   EngineCounters engine;
   int open_requests = 0, open_connections = 0;
-  std::vector<std::string> users;  ///< names, by index
 };
 
 /// Safe from any thread.
@@ -67,7 +66,7 @@ class ServerMetrics {
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, int>, std::int64_t> responses_;  ///< by route and status
   std::map<std::string, std::int64_t> finished_;                   ///< by finish reason
-  std::map<std::size_t, UserTotals> users_;
+  std::map<std::string, UserTotals> users_;
   std::int64_t cancelled_ = 0;
   MetricHistogram first_token_, token_, seconds_, prompt_tokens_, generated_tokens_;
 };
