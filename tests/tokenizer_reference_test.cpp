@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "src/model/gguf.hpp"
 #include "src/model/tokenizer.hpp"
 
 namespace windlass {
@@ -27,10 +29,17 @@ std::vector<TokenId> ids_of(json::value const& array) {
   return ids;
 }
 
+/// From the folder's GGUF file if it has one.
+std::unique_ptr<Tokenizer> read_tokenizer(std::string const& folder) {
+  std::string const gguf = folder + "/model.gguf";
+  if (!std::filesystem::exists(gguf)) return tokenizer_from_folder(folder);
+  return tokenizer_from_gguf(GgufFile(gguf, LoadMode::automatic).metadata());
+}
+
 class TokenizerReference : public testing::TestWithParam<char const*> {
  protected:
   std::string const folder = reference + GetParam();
-  std::unique_ptr<Tokenizer> const tokenizer = tokenizer_from_folder(folder);
+  std::unique_ptr<Tokenizer> const tokenizer = read_tokenizer(folder);
   json::value const golden = read_json(folder + "/golden.json");
   json::array const& cases = golden.at("tokenizer").as_array();
 };
@@ -71,7 +80,8 @@ TEST_P(TokenizerReference, StreamsOnlyWholeCharacters) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, TokenizerReference,
                          testing::Values("llama-gqa", "llama3-rope-tied-bf16", "qwen2-sharded", "qwen3-v5config",
-                                         "mistral-window128", "mixtral-4x2", "qwen3moe-6x2"),
+                                         "mistral-window128", "mixtral-4x2", "qwen3moe-6x2", "gemma2-softcaps",
+                                         "llama-kquants"),
                          [](auto const& info) {
                            std::string name = info.param;
                            for (char& c : name)

@@ -41,9 +41,10 @@ Value repeat(Runtime& runtime, Value const& sequence, std::int64_t times) {
     if (!content->empty() && count > max_text_bytes / content->size())
       throw Problem("'*' makes a text longer than 64 MiB");
     runtime.spend(content->size() * count / 16 + 1);
-    std::string out;
-    out.reserve(content->size() * count);
-    for (std::size_t i = 0; i < count && !content->empty(); ++i) out += *content;
+    std::string out = count == 0 ? std::string{} : *content;
+    std::size_t const bytes = content->size() * count;
+    out.reserve(bytes);
+    while (out.size() < bytes) out.append(out, 0, bytes - out.size());
     return out;
   }
   List const& list = *sequence.list();

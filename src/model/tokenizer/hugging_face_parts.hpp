@@ -11,6 +11,10 @@
 
 namespace windlass {
 
+/// All of a tokenizer.json and of its tokenizer_config.json, which may be null. Throws InputError naming file and
+/// field.
+Pipeline read_tokenizer_json(JsonNode const& tokenizer, JsonNode const& config);
+
 /// "normalizer". Throws InputError naming a type that is not supported, as all of these do.
 void read_normalizer(JsonNode const& node, Normalizer& normalizer);
 

@@ -171,6 +171,10 @@ class FolderReader {
 };
 }  // namespace
 
+Pipeline read_tokenizer_json(JsonNode const& tokenizer, JsonNode const& config) {
+  return FolderReader(tokenizer, config).read();
+}
+
 std::unique_ptr<Tokenizer> tokenizer_from_folder(std::string const& folder) {
   namespace fs = std::filesystem;
   std::string const tokenizer_file = (fs::path(folder) / "tokenizer.json").string();
@@ -182,7 +186,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_folder(std::string const& folder) {
   json::monotonic_resource memory;
   json::value const tokenizer = read_json_file(tokenizer_file, &memory);
   json::value const config = fs::exists(config_file) ? read_json_file(config_file, &memory) : json::value(nullptr);
-  return make_tokenizer(FolderReader({tokenizer, tokenizer_file}, {config, config_file}).read());
+  return make_tokenizer(read_tokenizer_json({tokenizer, tokenizer_file}, {config, config_file}));
 }
 
 }  // namespace windlass

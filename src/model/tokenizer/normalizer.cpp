@@ -21,10 +21,18 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
-/// All characters are below U+0300: none combines and none has a canonical decomposition that NFC would keep apart.
-bool is_surely_nfc(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0xCC; });
+/// The end of the characters, from `from` on, of which `belongs` is true.
+template <bool (*belongs)(char32_t)>
+std::size_t stretch_end(std::string_view text, std::size_t from) {
+  while (from < text.size()) {
+    Character const next = first_character(text.substr(from));
+    if (!belongs(next.code)) break;
+    from += std::size_t(next.bytes);
+  }
+  return from;
 }
+
+bool is_not_inert(char32_t code) { return !is_nfc_inert(code); }
 
 [[noreturn, maybe_unused]] void lacks_utf8proc() {
   throw InputError(
@@ -132,10 +140,8 @@ std::string strip_accents(std::string_view text) {
   }
   return out;
 }
-}  // namespace
 
-std::string to_normal_form(std::string_view text, NormalForm form) {
-  if (is_ascii(text) || (form == NormalForm::nfc && is_surely_nfc(text))) return std::string(text);
+std::string whole_to_normal_form(std::string_view text, NormalForm form) {
   bool const compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
   bool const compose = form == NormalForm::nfc || form == NormalForm::nfkc;
   CodePoints codes = decompose(text, compatible ? UTF8PROC_COMPAT : 0);
@@ -145,6 +151,30 @@ std::string to_normal_form(std::string_view text, NormalForm form) {
   ensure(count >= 0, "utf8proc: composing decomposed text cannot fail");
   codes.resize(std::size_t(count));
   return encode(codes);
+}
+
+/// Copies what is inert; of the rest, each stretch is composed on its own, with the character that it may join.
+std::string to_nfc(std::string_view text) {
+  std::string out;
+  std::size_t copied = 0;
+  for (;;) {
+    std::size_t const inert_end = stretch_end<is_nfc_inert>(text, copied);
+    if (inert_end == text.size()) break;
+    std::size_t begin = inert_end;
+    while (begin > copied && is_continuation(text[--begin])) {
+    }
+    std::size_t const end = stretch_end<is_not_inert>(text, inert_end);
+    out.append(text, copied, begin - copied);
+    out += whole_to_normal_form(text.substr(begin, end - begin), NormalForm::nfc);
+    copied = end;
+  }
+  return out.append(text.substr(copied));
+}
+}  // namespace
+
+std::string to_normal_form(std::string_view text, NormalForm form) {
+  if (is_ascii(text)) return std::string(text);
+  return form == NormalForm::nfc ? to_nfc(text) : whole_to_normal_form(text, form);
 }
 
 std::string to_lower(std::string_view text) { return map_characters(text, utf8proc_tolower); }
@@ -165,7 +195,8 @@ std::string map_ascii(std::string_view text, char first, char shift) {
 }  // namespace
 
 std::string to_normal_form(std::string_view text, NormalForm form) {
-  if (!is_ascii(text) && !(form == NormalForm::nfc && is_surely_nfc(text))) lacks_utf8proc();
+  if (!is_ascii(text) && !(form == NormalForm::nfc && stretch_end<is_nfc_inert>(text, 0) == text.size()))
+    lacks_utf8proc();
   return std::string(text);
 }
 

@@ -1,7 +1,10 @@
 #include "src/model/tokenizer/unicode.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 namespace windlass {
 
@@ -85,6 +88,30 @@ bool is_space(char32_t code) {
   if (code < 0x1680) return code == 0x85 || code == 0xA0;
   return code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F ||
          code == 0x205F || code == 0x3000;
+}
+
+bool is_nfc_inert(char32_t code) {
+  constexpr std::pair<char32_t, char32_t> ranges[] = {
+      {0x0000, 0x02FF},   // Latin
+      {0x3041, 0x3096},   // Hiragana
+      {0x309B, 0xA48C},   // Katakana, Bopomofo, CJK
+      {0xAC00, 0xD7A3},   // Hangul syllables
+      {0x3000, 0x3029},   // CJK punctuation
+      {0xFF01, 0xFFEF},   // full and half width
+      {0x0400, 0x0482},   // Cyrillic
+      {0x048A, 0x052F},   //
+      {0x0391, 0x03CE},   // Greek
+      {0x0620, 0x064A},   // Arabic
+      {0x05D0, 0x05EA},   // Hebrew
+      {0x0E01, 0x0E30},   // Thai consonants
+      {0x1E00, 0x1EFF},   // Latin with marks
+      {0x2002, 0x20CF},   // punctuation
+      {0x2190, 0x2328},   // arrows, operators
+      {0x232B, 0x2ADB},   // box drawing, shapes
+      {0x1F000, 0x1FAFF}  // emoji
+  };
+  return std::any_of(std::begin(ranges), std::end(ranges),
+                     [code](auto const& range) { return code >= range.first && code <= range.second; });
 }
 
 }  // namespace windlass

@@ -37,4 +37,8 @@ struct CharacterPrefix {
 };
 CharacterPrefix character_prefix(std::string_view text);
 
+/// Whether NFC leaves the character alone and never joins it to one before it. False for many that it could be said of:
+/// only scripts that fill texts are listed. (Unicode: NFC_Quick_Check = Yes and combining class 0.)
+bool is_nfc_inert(char32_t code);
+
 }  // namespace windlass
