@@ -1,4 +1,4 @@
-// Matrix product: work is cut into (chunk of panels, block of tokens); a tile of up to 8 tokens stays in registers
+// Matrix product: work is cut into (chunk of panels, block of tokens); a tile of 4 or 8 tokens stays in registers
 // while K runs. Decode is bound by reading the weights once, prefill by the multiply-add units.
 #include "kernels/matmul.hpp"
 
@@ -10,8 +10,6 @@
 
 namespace windlass::x86::WINDLASS_LEVEL {
 namespace {
-
-constexpr int tokens_per_block = 256;  ///< their activations stay in the second-level cache while panels pass by
 
 template <int Tokens, int Panels>
 void finish_tile(MatMul const& op, int panel, int token, Floats const* sums) {
@@ -43,7 +41,8 @@ void run_tile(MatMul const& op, int panel, int token) {
 template <class Slice, int Panels>
 void run_tokens(MatMul const& op, int panel, int begin, int end) {
   int token = begin;
-  for (; token + 8 <= end; token += 8) run_tile<Slice, 8, Panels>(op, panel, token);
+  if constexpr (Slice::tokens == 8)
+    for (; token + 8 <= end; token += 8) run_tile<Slice, 8, Panels>(op, panel, token);
   for (; token + 4 <= end; token += 4) run_tile<Slice, 4, Panels>(op, panel, token);
   for (; token + 2 <= end; token += 2) run_tile<Slice, 2, Panels>(op, panel, token);
   if (token < end) run_tile<Slice, 1, Panels>(op, panel, token);

@@ -52,23 +52,40 @@ inline void widen_group(PackedMatrix const& m, std::byte const* group, Floats (&
   }
 }
 
+/// float32 activations. Weights are widened a group at a time, which a tile's tokens share.
 template <WeightFormat Format>
 struct FloatSlice {
-  static constexpr int panels = 1;
+#if defined(__AVX512F__)
+  static constexpr int panels = 2, tokens = 8;
+#else
+  static constexpr int panels = 1, tokens = 4;
+#endif
 
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {
     MatMul const& op = tile.op;
-    Floats acc[Tokens];
-    for (Floats& a : acc) a = zero();
-    auto const* const x = static_cast<float const*>(op.x.values) + tile.token * op.x.stride;
-    for (int g = tile.first_group; g < tile.first_group + tile.group_count; ++g) {
-      Floats w[group_size];
-      widen_group<Format>(*op.weight, op.weight->group(tile.panel, g), w);
+    Floats acc[Panels][Tokens];
+#pragma GCC unroll 2
+    for (auto& panel : acc)
+#pragma GCC unroll 8
+      for (Floats& a : panel) a = zero();
+    auto const* x =
+        static_cast<float const*>(op.x.values) + tile.token * op.x.stride + std::int64_t(tile.first_group) * group_size;
+    for (int g = tile.first_group; g < tile.first_group + tile.group_count; ++g, x += group_size) {
+      Floats w[Panels][group_size];
+      for (int p = 0; p < Panels; ++p) widen_group<Format>(*op.weight, op.weight->group(tile.panel + p, g), w[p]);
       for (int k = 0; k < group_size; ++k)
-        for (int t = 0; t < Tokens; ++t) acc[t] = fma(broadcast(x[t * op.x.stride + g * group_size + k]), w[k], acc[t]);
+#pragma GCC unroll 8
+        for (int t = 0; t < Tokens; ++t) {
+          Floats const value = broadcast(x[t * op.x.stride + k]);
+#pragma GCC unroll 2
+          for (int p = 0; p < Panels; ++p) acc[p][t] = fma(value, w[p][k], acc[p][t]);
+        }
     }
-    for (int t = 0; t < Tokens; ++t) sums[t] = acc[t];
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t) sums[p * Tokens + t] = acc[p][t];
   }
 };
 

@@ -8,10 +8,13 @@
 
 namespace windlass::x86::WINDLASS_LEVEL {
 
+constexpr int tokens_per_block = 256;  ///< their activations stay in the second-level cache while panels pass by
+
 struct Tile {
   MatMul const& op;
   int panel, token;              ///< the first of each
   int first_group, group_count;  ///< the slice
+  bool first_of_block() const { return token % tokens_per_block == 0; }
 };
 
 inline Floats load_scales(std::byte const* at, ScaleType type) {
@@ -33,6 +36,13 @@ inline void load_codes(std::byte const* group, Bytes64 (&codes)[vectors_per_grou
       codes[2 * j + 1] = high_nibbles(both);
     }
   }
+}
+
+template <WeightFormat Format>
+inline Bytes64 code_vector(std::byte const* group, int j) {
+  if constexpr (Format == WeightFormat::q8 || Format == WeightFormat::q8_min) return load_bytes(group + 64 * j);
+  Bytes64 const both = load_bytes(group + 64 * (j / 2));
+  return j % 2 == 0 ? low_nibbles(both) : high_nibbles(both);
 }
 
 template <WeightFormat Format>
@@ -66,47 +76,95 @@ struct Int8Rows {
   }
 };
 
-/// int8 activations, one scale per group of 32: exact integer dot products, float from there.
+/// int8 activations, one scale per group of 32: exact integer dot products, float from there. Columns run outside, so
+/// that as many dot products as there are tokens and panels are under way at once; 4 tokens by 3 panels fill the 32
+/// registers, and read each weight and each activation least often.
 template <WeightFormat Format, ScaleType Scale>
 struct Int8Slice {
+#if defined(__AVX512F__)
+  static constexpr int panels = 3;
+#else
   static constexpr int panels = 1;
+#endif
+  static constexpr int tokens = 4;
+  static constexpr std::size_t code_bytes = code_bytes_per_group<Format>;
+  static constexpr std::size_t scale_bytes = Scale == ScaleType::f16 ? 2 * lanes : 4 * lanes;
+  static constexpr std::size_t group_bytes = code_bytes + (has_min(Format) ? 2 : 1) * scale_bytes;
 
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {
-    constexpr std::size_t code_bytes = code_bytes_per_group<Format>;
-    constexpr std::size_t scale_bytes = Scale == ScaleType::f16 ? 2 * lanes : 4 * lanes;
-    constexpr std::size_t group_bytes = code_bytes + (has_min(Format) ? 2 : 1) * scale_bytes;
-    Floats acc[Tokens];
+    Floats acc[Panels][Tokens];
+    Ints dots[Panels][Tokens];
+#pragma GCC unroll 4
+    for (auto& panel : acc)
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) acc[t] = zero();
+      for (Floats& a : panel) a = zero();
     Int8Rows x(tile);
     std::byte const* group = tile.op.weight->group(tile.panel, tile.first_group);
+    std::size_t const panel_bytes = group_bytes * std::size_t(tile.op.weight->groups());
+    bool const read_ahead = tile.first_of_block();
     for (int g = 0; g < tile.group_count; ++g, group += group_bytes, x.next_group()) {
-      Bytes64 codes[vectors_per_group];
-      load_codes<Format>(group, codes);
-      Floats const scale = load_scales(group + code_bytes, Scale);
-      Floats minimum = zero();
-      if constexpr (has_min(Format)) minimum = load_scales(group + code_bytes + scale_bytes, Scale);
+      if (read_ahead)
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p) prefetch(group + std::size_t(Panels + p) * panel_bytes);
+      multiply(group, panel_bytes, x, dots);
+#pragma GCC unroll 4
+      for (int p = 0; p < Panels; ++p) scale(group + std::size_t(p) * panel_bytes, x, dots[p], acc[p]);
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 8
-      for (int t = 0; t < Tokens; ++t) {
-        Ints dot = broadcast_int(0);
-        if constexpr (zero_code < Format >> 0) dot = times_minus_power<zero_code<Format>>(broadcast_int(x.sums[t]));
+      for (int t = 0; t < Tokens; ++t) sums[p * Tokens + t] = acc[p][t];
+  }
+
+ private:
+  /// A group of the next panels: hardware does not follow from panel to panel.
+  [[gnu::always_inline]] static void prefetch(std::byte const* group) {
+#pragma GCC unroll 9
+    for (std::size_t line = 0; line < group_bytes; line += 64) __builtin_prefetch(group + line);
+  }
+
+  template <int Tokens, int Panels>
+  [[gnu::always_inline]] static void multiply(std::byte const* group, std::size_t panel_bytes, Int8Rows const& x,
+                                              Ints (&dots)[Panels][Tokens]) {
 #pragma GCC unroll 8
-        for (int j = 0; j < vectors_per_group; ++j)
-          dot = dot4<narrow_codes<Format>>(dot, codes[j], x.codes + t * group_size + 4 * j);
-        acc[t] = fma(scale, mul(broadcast(x.scales[t]), to_floats(dot)), acc[t]);
-        if constexpr (has_min(Format)) acc[t] = fma(minimum, broadcast(x.scaled_sums[t]), acc[t]);
-      }
+    for (int t = 0; t < Tokens; ++t) {
+      Ints start = broadcast_int(0);
+      if constexpr (zero_code < Format >> 0) start = times_minus_power<zero_code<Format>>(broadcast_int(x.sums[t]));
+#pragma GCC unroll 4
+      for (int p = 0; p < Panels; ++p) dots[p][t] = start;
     }
 #pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) sums[t] = acc[t];
+    for (int j = 0; j < vectors_per_group; ++j) {
+      Bytes64 codes[Panels];
+#pragma GCC unroll 4
+      for (int p = 0; p < Panels; ++p) codes[p] = code_vector<Format>(group + std::size_t(p) * panel_bytes, j);
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t)
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p)
+          dots[p][t] = dot4<narrow_codes<Format>>(dots[p][t], codes[p], x.codes + t * group_size + 4 * j);
+    }
+  }
+
+  template <int Tokens>
+  [[gnu::always_inline]] static void scale(std::byte const* group, Int8Rows const& x, Ints const (&dots)[Tokens],
+                                           Floats (&acc)[Tokens]) {
+    Floats const scales = load_scales(group + code_bytes, Scale);
+    Floats minima = zero();
+    if constexpr (has_min(Format)) minima = load_scales(group + code_bytes + scale_bytes, Scale);
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      acc[t] = fma(scales, mul(broadcast(x.scales[t]), to_floats(dots[t])), acc[t]);
+      if constexpr (has_min(Format)) acc[t] = fma(minima, broadcast(x.scaled_sums[t]), acc[t]);
+    }
   }
 };
 
 /// int8 activations, one scale per half group of 16 columns (Q6_K): the halves follow each other.
 template <WeightFormat Format>
 struct Int8HalfGroupSlice {
-  static constexpr int panels = 1;
+  static constexpr int panels = 1, tokens = 8;
 
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {
@@ -141,7 +199,7 @@ struct Int8HalfGroupSlice {
 
 /// bf16 weights and activations: pairs of columns, one dot2 each.
 struct Bf16Slice {
-  static constexpr int panels = 2;
+  static constexpr int panels = 2, tokens = 8;
 
   template <int Tokens, int Panels>
   static void run(Tile const& tile, Floats* sums) {

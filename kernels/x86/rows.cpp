@@ -5,7 +5,7 @@
 
 #include "kernels/x86/level_operations.hpp"
 #include "kernels/x86/matmul_float.hpp"
-#include "kernels/x86/simd.hpp"
+#include "kernels/x86/tails.hpp"
 
 namespace windlass::x86::WINDLASS_LEVEL {
 namespace {
@@ -19,21 +19,6 @@ void for_rows(Queue const& queue, int rows, std::int64_t width, Row const& row) 
   queue.team->for_parts(rows, grain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = begin; t < end; ++t) row(t);
   });
-}
-
-/// Lanes [0, n) of x, the others zero; reads no further than n.
-Floats load_first(float const* x, std::int64_t n) {
-  if (n >= lanes) return load(x);
-  alignas(64) float copy[lanes] = {};
-  for (std::int64_t i = 0; i < n; ++i) copy[i] = x[i];
-  return load(copy);
-}
-
-void store_first(float* y, std::int64_t n, Floats x) {
-  if (n >= lanes) return store(y, x);
-  alignas(64) float copy[lanes];
-  store(copy, x);
-  for (std::int64_t i = 0; i < n; ++i) y[i] = copy[i];
 }
 
 void encode_int8_row(EncodeActivations const& op, std::int64_t t) {
@@ -121,7 +106,7 @@ void gather(Embedding const& op, std::int64_t t) {
 
 void cap_logits(float* x, int vocab, float cap) {
   for (int v = 0; v < vocab; v += lanes)
-    store_first(x + v, vocab - v, mul(broadcast(cap), tanh(div(load_first(x + v, vocab - v), broadcast(cap)))));
+    store_first(x + v, mul(broadcast(cap), tanh(div(load_first(x + v, vocab - v), broadcast(cap)))), vocab - v);
 }
 
 float row_normalizer(float const* x, int vocab) {
@@ -156,7 +141,7 @@ void rms_norm(RmsNorm const& op, Queue const& queue) {
       std::int64_t const left = op.hidden - h;
       Floats const normed = mul(mul(load_first(x + h, left), scale), load_first(op.weight + h, left));
       bool const adds = op.accumulate == Accumulate::add_to_y;
-      store_first(y + h, left, adds ? add(load_first(y + h, left), normed) : normed);
+      store_first(y + h, adds ? add(load_first(y + h, left), normed) : normed, left);
     }
   });
 }
@@ -168,7 +153,7 @@ void gated_activation(GatedActivation const& op, Queue const& queue) {
     float* const y = op.y + t * op.y_stride;
     for (int i = 0; i < op.width; i += lanes) {
       std::int64_t const left = op.width - i;
-      store_first(y + i, left, mul(gate_value(op.gate, load_first(gate + i, left)), load_first(up + i, left)));
+      store_first(y + i, mul(gate_value(op.gate, load_first(gate + i, left)), load_first(up + i, left)), left);
     }
   });
 }

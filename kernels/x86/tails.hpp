@@ -9,30 +9,30 @@
 
 namespace windlass::x86::WINDLASS_LEVEL {
 
-/// The first min(count, 16) floats; 0 in the other lanes.
-inline Floats load_first(float const* p, int count) {
+/// The first min(count, 16) floats, none where count <= 0; 0 in the other lanes.
+inline Floats load_first(float const* p, std::int64_t count) {
   if (count >= lanes) return load(p);
   alignas(64) float row[lanes] = {};
-  std::memcpy(row, p, sizeof(float) * std::size_t(count));
+  if (count > 0) std::memcpy(row, p, sizeof(float) * std::size_t(count));
   return load(row);
 }
 
 /// The first min(count, 16) groups of 4 bytes; 0 in the others.
-inline Bytes64 load_bytes_first(std::byte const* p, int count) {
+inline Bytes64 load_bytes_first(std::byte const* p, std::int64_t count) {
   if (count >= lanes) return load_bytes(p);
   alignas(64) std::byte row[lanes * 4] = {};
   std::memcpy(row, p, 4 * std::size_t(count));
   return load_bytes(row);
 }
 
-inline void store_first(float* p, Floats x, int count) {
+inline void store_first(float* p, Floats x, std::int64_t count) {
   if (count >= lanes) return store(p, x);
   alignas(64) float row[lanes];
   store(row, x);
   std::memcpy(p, row, sizeof(float) * std::size_t(count));
 }
 
-inline void store_bf16_first(std::uint16_t* p, Floats x, int count) {
+inline void store_bf16_first(std::uint16_t* p, Floats x, std::int64_t count) {
   if (count >= lanes) return store_bf16(p, x);
   alignas(64) std::uint16_t row[lanes];
   store_bf16(row, x);
