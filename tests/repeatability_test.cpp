@@ -16,9 +16,9 @@ using namespace testing_data;
 constexpr int request_count = 32, vocabulary = 200;
 constexpr int whole_prompt = 4096;
 #ifdef NDEBUG
-constexpr int batches[] = {1, 7, 32}, chunks[] = {16, 128, whole_prompt};
-#else  // under sanitizers: the corners
-constexpr int batches[] = {7, 32}, chunks[] = {16, whole_prompt};
+constexpr int batches[] = {1, 7, 32}, chunks[] = {16, 128, whole_prompt}, thread_counts[] = {1, 2};
+#else  // under sanitizers
+constexpr int batches[] = {7, 32}, chunks[] = {16}, thread_counts[] = {2};
 #endif
 
 std::vector<TokenId> random_tokens(std::mt19937& random, std::size_t count) {
@@ -119,7 +119,7 @@ TEST_P(Repeatability, BatchChunkThreadsPreemptionAndPrefixReuseLeaveEveryBitAsIt
   std::int64_t preemptions = 0, cached_tokens = 0;
   for (int const sequences : batches)
     for (int const chunk : chunks)
-      for (int const threads : {1, 2})
+      for (int const threads : thread_counts)
         for (std::int64_t const kv_bytes : {std::int64_t{0}, small})
           for (PrefixReuse const reuse : {PrefixReuse::off, PrefixReuse::on}) {
             EngineCounters counters;
