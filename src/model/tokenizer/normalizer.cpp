@@ -32,8 +32,6 @@ std::size_t stretch_end(std::string_view text, std::size_t from) {
   return from;
 }
 
-bool is_not_inert(char32_t code) { return !is_nfc_inert(code); }
-
 [[noreturn, maybe_unused]] void lacks_utf8proc() {
   throw InputError(
       "this text or tokenizer needs Unicode tables, and this build of Windlass lacks utf8proc; install "
@@ -152,6 +150,8 @@ std::string whole_to_normal_form(std::string_view text, NormalForm form) {
   codes.resize(std::size_t(count));
   return encode(codes);
 }
+
+bool is_not_inert(char32_t code) { return !is_nfc_inert(code); }
 
 /// Copies what is inert; of the rest, each stretch is composed on its own, with the character that it may join.
 std::string to_nfc(std::string_view text) {
