@@ -140,10 +140,13 @@ WorkloadSource read_workload(JsonFields const& fields) {
 }
 
 ServiceGoal read_service_goal(JsonFields const& fields) {
-  fields.only({"ttft_ms", "tpot_ms", "attainment", "rule", "slowdowns_of"});
+  fields.only({"ttft_ms", "tpot_ms", "attainment", "rule", "normalised_ms", "slowdowns_of"});
   ServiceGoal goal{
       .level = {.ttft_ms = fields.number("ttft_ms", positive), .tpot_ms = fields.number("tpot_ms", positive)},
       .share = fields.number_or("attainment", 0.9, {0.01, 1}),
+      .rule = fields.choice_or<AttainmentRule>(
+          "rule", AttainmentRule::joint, {{"joint", AttainmentRule::joint}, {"separate", AttainmentRule::separate}}),
+      .normalised_ms = fields.number_or("normalised_ms", 0, not_negative),
       .unloaded_table = nullptr};
   if (!fields.has("slowdowns_of")) return goal;
   auto const of = fields.object("slowdowns_of");
@@ -157,6 +160,10 @@ ServiceGoal read_service_goal(JsonFields const& fields) {
 
 bool meets(ServiceGoal const& goal, std::vector<RequestOutcome> const& outcomes) {
   if (goal.unloaded_table != nullptr) return meets_splitwise_levels(slowdowns(outcomes, *goal.unloaded_table));
+  if (goal.normalised_ms > 0) {
+    bool const all = count_of(outcomes, RequestEnd::completed) == std::int64_t(outcomes.size());
+    return all && mean(normalised_ms(outcomes)) <= goal.normalised_ms;
+  }
   return meets(outcomes, {.level = goal.level, .target = goal.share, .rule = goal.rule});
 }
 

@@ -11,6 +11,7 @@
 #include "jobs/json_fields.hpp"
 #include "src/sim/cache_cluster.hpp"
 #include "src/sim/distserve.hpp"
+#include "src/sim/elastic_cluster.hpp"
 #include "src/sim/machine_cluster.hpp"
 #include "src/sim/pipeline_cluster.hpp"
 #include "src/sim/roofline_latency.hpp"
@@ -18,13 +19,14 @@
 
 namespace windlass {
 
-using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster>;
+using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster, ElasticCluster>;
 
 /// What counts as served.
 struct ServiceGoal {
   ServiceLevel level;
   double share = 0.9;  ///< of the requests that must meet `level`
   AttainmentRule rule = AttainmentRule::joint;
+  double normalised_ms = 0;  ///< above 0: the mean of E2E over all tokens must stay below instead, nobody rejected
   std::shared_ptr<TableLatency const> unloaded_table;  ///< not null: Splitwise's nine slowdowns against it instead
 };
 bool meets(ServiceGoal const& goal, std::vector<RequestOutcome> const& outcomes);

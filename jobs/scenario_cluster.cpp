@@ -80,6 +80,7 @@ int devices_of(SimCluster const& cluster, JsonFields const& fields) {
   if (auto const* machines = std::get_if<MachineCluster>(&cluster)) return int(machines->machines.size());
   if (auto const* caches = std::get_if<CacheCluster>(&cluster))
     return int(caches->prefill_instances + caches->decode_instances);
+  if (auto const* elastic = std::get_if<ElasticCluster>(&cluster)) return int(elastic->degree_times.size());
   int gpus = 0;
   for (JsonFields const& instance : fields.objects("instances"))
     gpus += int(instance.integer_or("count", 1, count_limits) * instance.integer_or("tp", 1, {1, 1024}) *
@@ -185,6 +186,27 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   return cluster;
 }
 
+SimCluster read_elastic(JsonFields const& fields, ServiceGoal const&) {
+  fields.only({"kind", "name", "devices", "prefill_us", "step_us", "kv_tokens", "migration_us_per_token",
+               "predicted_output_tokens", "scale_up_sequences", "max_prefill_s", "max_overtaking"});
+  auto const step = fields.numbers("step_us", 3);
+  ElasticCluster cluster{.degree_times = {},
+                         .step = {step[0], step[1], step[2]},
+                         .kv_tokens = fields.integer("kv_tokens", count_limits),
+                         .migration_us_per_token = fields.number_or("migration_us_per_token", 0, not_negative),
+                         .predicted_output_tokens = fields.integer_or("predicted_output_tokens", 1024, count_limits),
+                         .scale_up_sequences = fields.integer_or("scale_up_sequences", 100, count_limits),
+                         .max_prefill_us = Microseconds(fields.number_or("max_prefill_s", 0.5, positive) * 1e6),
+                         .max_overtaking = std::int32_t(fields.integer_or("max_overtaking", 10, {0, 1e6}))};
+  for (JsonFields const& degree : fields.objects("prefill_us")) {
+    degree.only({"base", "per_token", "per_square"});
+    cluster.degree_times.push_back({.base_us = degree.number("base", not_negative),
+                                    .per_token_us = degree.number("per_token", not_negative),
+                                    .per_square_us = degree.number("per_square", not_negative)});
+  }
+  return cluster;
+}
+
 }  // namespace
 
 ModelShape read_model_shape(JsonFields const& fields) {
@@ -220,7 +242,8 @@ DeviceLimits read_device_limits(JsonFields const& fields) {
 ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal) {
   using Reader = SimCluster (*)(JsonFields const&, ServiceGoal const&);
   auto const read = fields.choice<Reader>(
-      "kind", {{"pipelines", read_pipelines}, {"machines", read_machines}, {"caches", read_caches}});
+      "kind",
+      {{"pipelines", read_pipelines}, {"machines", read_machines}, {"caches", read_caches}, {"elastic", read_elastic}});
   ScenarioCluster named{.name = fields.text_or("name", "cluster"), .cluster = read(fields, goal), .devices = 0};
   named.devices =
       fields.has("devices") ? int(fields.integer("devices", count_limits)) : devices_of(named.cluster, fields);

@@ -27,6 +27,7 @@ RunFigures figures_of(ServiceGoal const& goal, std::vector<RequestOutcome> const
                  .ttft_ms = distribution(ttfts_ms(outcomes)),
                  .tpot_ms = distribution(tpots_ms(outcomes)),
                  .e2e_ms = distribution(e2es_ms(outcomes)),
+                 .normalised_ms = distribution(normalised_ms(outcomes)),
                  .details = {}};
   Microseconds last_arrival_us = 1, end_us = 1;
   double tokens = 0;
@@ -83,6 +84,20 @@ RunFigures run(ServiceGoal const& goal, CacheCluster const& cluster, Workload co
   return figures;
 }
 
+RunFigures run(ServiceGoal const& goal, ElasticCluster const& cluster, Workload const& workload) {
+  auto const report = simulate(cluster, workload);
+  auto run = figures_of(goal, report.outcomes);
+  double const batches = double(std::max<std::int64_t>(1, report.prefill_batches));
+  run.details = {{"prefill_batches", double(report.prefill_batches)},
+                 {"mean_prefill_degree", double(report.prefill_instances) / batches},
+                 {"scale_ups", double(report.scale_ups)},
+                 {"migrations", double(report.migrations)},
+                 {"migrated_tokens", double(report.migrated_tokens)},
+                 {"pauses", double(report.pauses)},
+                 {"recomputed", double(report.recomputed)}};
+  return run;
+}
+
 boost::json::object as_json(Distribution const& d) {
   return {{"mean", d.mean}, {"p50", d.p50}, {"p90", d.p90}, {"p99", d.p99}};
 }
@@ -103,6 +118,7 @@ boost::json::object as_json(RunFigures const& run) {
           {"ttft_ms", as_json(run.ttft_ms)},
           {"tpot_ms", as_json(run.tpot_ms)},
           {"e2e_ms", as_json(run.e2e_ms)},
+          {"normalised_ms", as_json(run.normalised_ms)},
           {"details", std::move(details)}};
 }
 
@@ -129,6 +145,15 @@ std::string row(RunFigures const& run) {
                    run.tpot_ms.p90, run.tpot_ms.p99,
                    static_cast<long long>(run.rejected_at_arrival + run.rejected_after_prefill), run.completed_per_s,
                    run.output_tokens_per_s);
+}
+
+std::vector<std::pair<std::string, double>> shown_details(ServiceGoal const& goal, RunFigures const& run) {
+  auto details = run.details;
+  if (goal.normalised_ms > 0) {
+    details.emplace_back("normalised_mean_ms", run.normalised_ms.mean);
+    details.emplace_back("normalised_p90_ms", run.normalised_ms.p90);
+  }
+  return details;
 }
 
 /// Goodput of each cluster beside that of the last.
@@ -194,6 +219,8 @@ std::string report_table(Scenario const& scenario, std::vector<ClusterFigures> c
   std::string table = scenario.name + "\n";
   if (goal.unloaded_table != nullptr)
     table += "goal: Splitwise's nine slowdowns (TTFT 2, 3, 6; TBT and E2E 1.25, 1.5, 5 at P50, P90, P99)\n";
+  else if (goal.normalised_ms > 0)
+    table += formatted("goal: %g ms of mean latency for each prompt and output token\n", goal.normalised_ms);
   else
     table += formatted("goal: TTFT %g ms and TPOT %g ms for %g %% of requests\n", goal.level.ttft_ms,
                        goal.level.tpot_ms, 100 * goal.share);
@@ -202,7 +229,8 @@ std::string report_table(Scenario const& scenario, std::vector<ClusterFigures> c
              "   rate/s   met %  TTFT p50     p90     p99  TPOT p50     p90     p99  rejected    done/s  tokens/s\n";
     for (RunFigures const& run : cluster.runs) table += row(run);
     if (cluster.runs.size() == 1)
-      for (auto const& [name, value] : cluster.runs[0].details) table += formatted("%26s  %.6g\n", name.c_str(), value);
+      for (auto const& [name, value] : shown_details(scenario.goal, cluster.runs[0]))
+        table += formatted("%26s  %.6g\n", name.c_str(), value);
   }
   bool const compared = scenario.search || clusters.front().runs.size() > 1;
   return compared ? table + goodput_table(clusters) : table;

@@ -22,6 +22,7 @@ struct RunFigures {
   double completed_per_s;
   double output_tokens_per_s;
   Distribution ttft_ms, tpot_ms, e2e_ms;
+  Distribution normalised_ms;                           ///< E2E over prompt and output tokens
   std::vector<std::pair<std::string, double>> details;  ///< what this kind of cluster also counts
 };
 

@@ -63,7 +63,8 @@ TEST(ScenarioErrors, NameLineFieldAndWhatIsAllowed) {
   EXPECT_EQ(complaint(replaced(small_scenario, "\"requests\": 200", "\"requests\": 0.5")),
             ":2: workload.requests: is 0.5; allowed: a number from 1 to 1e+09");
   EXPECT_EQ(complaint(replaced(small_scenario, "tpot_ms", "tpot")),
-            ":3: service_level.tpot: is no field here; allowed: ttft_ms, tpot_ms, attainment, rule, slowdowns_of");
+            ":3: service_level.tpot: is no field here; allowed: ttft_ms, tpot_ms, attainment, rule, normalised_ms, "
+            "slowdowns_of");
   EXPECT_EQ(complaint(replaced(small_scenario, "\"kind\": \"pipelines\",", "")),
             ":5: cluster.kind: is missing; allowed: a value; given here: steps, instances");
 }
@@ -75,6 +76,17 @@ TEST(ScenarioErrors, NameTheLineThatIsNotJson) {
 TEST(ScenarioErrors, SayWhichDegreesWereMeasured) {
   std::string const problem = complaint(replaced(small_scenario, "\"count\": 2", "\"tp\": 3"));
   EXPECT_NE(problem.find("was not measured at tp 3"), std::string::npos) << problem;
+}
+
+TEST(ScenarioGoals, AreReadFromTheFile) {
+  ScenarioFile const file(
+      replaced(small_scenario, "\"tpot_ms\": 40",
+               "\"tpot_ms\": 40, \"attainment\": 0.8, \"rule\": \"separate\", \"normalised_ms\": 7"));
+  auto const goal = read_scenario(file.path()).goal;
+  EXPECT_EQ(goal.level.tpot_ms, 40);
+  EXPECT_EQ(goal.share, 0.8);
+  EXPECT_EQ(goal.rule, AttainmentRule::separate);
+  EXPECT_EQ(goal.normalised_ms, 7);
 }
 
 TEST(JsonLines, FindTheFieldAmongCommentsStringsAndLists) {
@@ -176,6 +188,13 @@ TEST(MemServeTable48Scenario, PromptTreesHalveTheTailOfSessions) {
   EXPECT_LT(p99(2), p99(3));
   EXPECT_LT(clusters[0].runs[0].ttft_ms.mean, clusters[1].runs[0].ttft_ms.mean);  // decode-made KV comes back
   EXPECT_LT(clusters[1].runs[0].ttft_ms.mean, 0.5 * clusters[4].runs[0].ttft_ms.mean);
+}
+
+TEST(LoongServeTable68Scenario, ElasticInstancesServeMostMixedLengths) {
+  auto const clusters = simulated("loongserve.json");
+
+  EXPECT_GT(clusters[0].goodput_per_s, clusters[2].goodput_per_s);
+  EXPECT_GT(clusters[2].goodput_per_s, clusters[1].goodput_per_s);
 }
 
 TEST(PdServeTable57Scenario, ThroughputOfThreeSplitsIsTheClosedForm) {

@@ -54,6 +54,12 @@ std::vector<double> e2es_ms(std::vector<RequestOutcome> const& outcomes) {
   return of_completed(outcomes, [](RequestOutcome const& outcome) { return outcome.e2e_ms(); });
 }
 
+std::vector<double> normalised_ms(std::vector<RequestOutcome> const& outcomes) {
+  return of_completed(outcomes, [](RequestOutcome const& outcome) {
+    return outcome.e2e_ms() / double(std::max(1, outcome.lengths.prompt_tokens + outcome.lengths.output_tokens));
+  });
+}
+
 std::int64_t count_of(std::vector<RequestOutcome> const& outcomes, RequestEnd end) {
   return std::count_if(outcomes.begin(), outcomes.end(),
                        [end](RequestOutcome const& outcome) { return outcome.end == end; });

@@ -39,6 +39,7 @@ double mean(std::vector<double> const& values);
 std::vector<double> ttfts_ms(std::vector<RequestOutcome> const& outcomes);
 std::vector<double> tpots_ms(std::vector<RequestOutcome> const& outcomes);
 std::vector<double> e2es_ms(std::vector<RequestOutcome> const& outcomes);
+std::vector<double> normalised_ms(std::vector<RequestOutcome> const& outcomes);  ///< E2E over prompt and output tokens
 
 std::int64_t count_of(std::vector<RequestOutcome> const& outcomes, RequestEnd end);
 
