@@ -13,8 +13,9 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr char const* introduction =
-    "windlass serve answers OpenAI's API over HTTP: /v1/completions, /v1/chat/completions (both also as streams),\n"
-    "/v1/models, /tokenize, /detokenize, /health, /version, /metrics. It listens on this host alone (127.0.0.1, a "
+    "windlass serve answers OpenAI's API over HTTP: /v1/completions, /v1/chat/completions, /v1/responses (all also as\n"
+    "streams), /v1/models, /tokenize, /detokenize, /health, /version, /metrics. It listens on this host alone "
+    "(127.0.0.1, a "
     "free\n"
     "port) and for those alone who have its key; both are written to the endpoint file and printed once.\n";
 

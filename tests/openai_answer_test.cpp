@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "src/serve/json_text.hpp"
+#include "src/serve/openai_stream.hpp"
 #include "tests/fake_tokenizer.hpp"
 
 namespace windlass {
@@ -148,6 +149,65 @@ TEST(JsonText, StringsAreEscapedAndRepaired) {
   EXPECT_EQ(out,
             "\"\\\"\\\\\\n\\u0000\\u001f\xe2\x82\xac\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
   EXPECT_EQ(count_characters("h\xc3\xa9"), 2U);
+}
+
+/// A chat with tools whose answer is one word and one call.
+struct ToolExample {
+  ToolExample() {
+    request.endpoint = Endpoint::chat;
+    request.model = "tiny";
+    request.prompts = {ids("hi")};
+    request.tool_calls = ToolCallFormat::hermes;
+    answers[0].choices = {{.tokens = ids("x"), .text = text, .finish = FinishReason::stop}};
+  }
+  RecordHead const head{.key = {1, 2}, .custom_id = "c"};
+  std::string const text = R"(Well <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>)";
+  ApiRequest request;
+  std::vector<Answer> answers{1};
+};
+
+TEST(OpenAiAnswer, ACallOfAToolIsTakenOutOfTheText) {
+  ToolExample const example;
+
+  auto const body = json::parse(answer_body(example.head, example.request, example.answers, nullptr));
+
+  auto const& choice = body.at("choices").at(0);
+  auto const& call = choice.at("message").at("tool_calls").at(0);
+  EXPECT_EQ(choice.at("message").at("content"), "Well");
+  EXPECT_EQ(choice.at("finish_reason"), "tool_calls");
+  EXPECT_EQ(call.at("type"), "function");
+  EXPECT_EQ(call.at("function").at("name"), "add");
+  EXPECT_EQ(call.at("function").at("arguments"), R"({"a": 1})");
+  EXPECT_EQ(call.at("id").as_string().size(), 29u);
+}
+
+TEST(OpenAiAnswer, AStreamHasTheSameCallHoweverItsTextIsCut) {
+  ToolExample const example;
+  auto const whole = json::parse(answer_body(example.head, example.request, example.answers, nullptr));
+  for (std::size_t const size : {1u, 3u, 1000u}) {
+    StreamWriter writer(example.head, example.request, nullptr);
+    std::string content;
+    json::array calls;
+    json::value last;
+    for (std::size_t at = 0; at < example.text.size(); at += size) {
+      bool const ends = at + size >= example.text.size();
+      auto const event = writer.event(0, {.tokens = ids("x"),
+                                          .text = example.text.substr(at, size),
+                                          .finish = ends ? std::optional(FinishReason::stop) : std::nullopt});
+      if (event.empty()) continue;
+      last = json::parse(event);
+      auto const& delta = last.at("choices").at(0).at("delta").as_object();
+      content += std::string(delta.at("content").as_string());
+      if (auto const* more = delta.if_contains("tool_calls"))
+        for (auto const& call : more->as_array()) calls.push_back(call);
+    }
+    EXPECT_EQ(content, "Well");
+    ASSERT_EQ(calls.size(), 1u);
+    EXPECT_EQ(calls[0].at("index"), 0);
+    calls[0].as_object().erase("index");
+    EXPECT_EQ(calls[0], whole.at("choices").at(0).at("message").at("tool_calls").at(0));
+    EXPECT_EQ(last.at("choices").at(0).at("finish_reason"), "tool_calls");
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "src/model/load_mode.hpp"
 #include "src/model/spec.hpp"
 #include "src/model/tokenizer.hpp"
+#include "src/model/tool_calls.hpp"
 #include "src/model/weights.hpp"
 
 namespace windlass {
@@ -41,6 +42,7 @@ struct Model {
   std::string tokenizer_problem;                ///< why it is null
   std::unique_ptr<ChatTemplate> chat_template;  ///< null where there is none
   std::string chat_template_problem;            ///< why it is null
+  std::optional<ToolCallFormat> tool_calls;     ///< how the template has the model call tools
   SuggestedSampling suggested;
   Hash128 identity;       ///< of the specification, tensor names, types, shapes and a sample of the weights' bytes
   int max_model_len = 0;  ///< tokens a sequence may have

@@ -39,13 +39,18 @@ std::string template_of_folder(std::string const& folder) {
   return {};
 }
 
+void use_template(ModelText& text, std::string source, std::string const& name) {
+  text.tool_calls = tool_call_format_of(source);
+  text.chat_template = std::make_unique<ChatTemplate>(std::move(source), name);
+}
+
 void set_chat_template(ModelText& text, TextParts const& parts) {
   try {
     std::string source = parts.chat_template();
     if (source.empty())
       text.chat_template_problem = parts.name + ": has no chat template; give one by --chat-template FILE";
     else
-      text.chat_template = std::make_unique<ChatTemplate>(std::move(source), parts.name);
+      use_template(text, std::move(source), parts.name);
   } catch (InputError const& error) {
     text.chat_template_problem = error.what();
   }
@@ -79,8 +84,7 @@ ModelText load_text(TextParts const& parts, std::string const& chat_template_fil
   if (chat_template_file.empty())
     set_chat_template(out, parts);
   else
-    out.chat_template =
-        std::make_unique<ChatTemplate>(read_text_file(chat_template_file, max_template_bytes), chat_template_file);
+    use_template(out, read_text_file(chat_template_file, max_template_bytes), chat_template_file);
   return out;
 }
 

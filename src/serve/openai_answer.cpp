@@ -1,5 +1,6 @@
 #include "src/serve/openai_answer.hpp"
 
+#include "src/core/text.hpp"
 #include "src/serve/logprobs_json.hpp"
 #include "src/store/journal_recovery.hpp"
 
@@ -22,10 +23,10 @@ class BodyWriter {
       for (Choice const& choice : answers_[prompt].choices) {
         out_.begin_object().member("index", index++);
         if (chat)
-          write_chat_choice(choice);
+          write_chat_choice(head, choice, index - 1);
         else
           write_completion_choice(choice, prompt);
-        out_.member("finish_reason", finish_reason_name(choice.finish)).end_object();
+        out_.member("finish_reason", finish_reason_).end_object();
       }
     out_.end_array();
     write_usage(out_, request_, answers_);
@@ -43,6 +44,7 @@ class BodyWriter {
   void write_completion_choice(Choice const& choice, std::size_t prompt) {
     std::vector<TokenId> const& ids = request_.prompts[prompt];
     Answer const& answer = answers_[prompt];
+    finish_reason_ = finish_reason_name(choice.finish);
     out_.member("text", request_.echo ? request_.echo_texts[prompt] + choice.text : choice.text).key("logprobs");
     if (request_.logprobs) {
       LegacyLogprobs const shown{
@@ -65,8 +67,23 @@ class BodyWriter {
     write_token_ids("prompt_token_ids", ids);
   }
 
-  void write_chat_choice(Choice const& choice) {
-    out_.key("message").begin_object().member("role", "assistant").member("content", choice.text).key("refusal").null();
+  void write_chat_choice(RecordHead const& head, Choice const& choice, int index) {
+    ToolCallText parsed{.content = choice.text, .calls = {}};
+    if (request_.tool_calls) parsed = parse_tool_calls(choice.text, *request_.tool_calls);
+    bool const calls = !parsed.calls.empty();
+    finish_reason_ = calls && choice.finish == FinishReason::stop ? "tool_calls" : finish_reason_name(choice.finish);
+    out_.key("message").begin_object().member("role", "assistant").key("content");
+    if (calls && parsed.content.empty())
+      out_.null();
+    else
+      out_.value(parsed.content);
+    out_.key("refusal").null();
+    if (calls) {
+      out_.key("tool_calls").begin_array();
+      for (std::size_t i = 0; i < parsed.calls.size(); ++i)
+        out_.raw(tool_call_json(head, {.choice = index, .call = int(i)}, parsed.calls[i]));
+      out_.end_array();
+    }
     out_.end_object().key("logprobs");
     if (request_.logprobs)
       write_chat_logprobs(out_, choice.logprobs, *request_.logprobs, names_);
@@ -88,6 +105,7 @@ class BodyWriter {
   ApiRequest const& request_;
   std::span<Answer const> answers_;
   TokenText names_;
+  char const* finish_reason_ = "";  ///< of the choice that is being written
 };
 
 void begin_record(JsonText& out, RecordHead const& head, int status) {
@@ -122,6 +140,15 @@ char const* finish_reason_name(FinishReason reason) {
   }
   ensure(false, "a finish reason out of range");
   return "";
+}
+
+std::string tool_call_json(RecordHead const& head, ToolCallPlace place, ToolCall const& call) {
+  std::string const id = to_hex(hash_text(text(place.choice, ".", place.call), head.key)).substr(0, 24);
+  JsonText out;
+  out.begin_object().member("id", "call_" + id).member("type", "function");
+  out.key("function").begin_object().member("name", call.name).member("arguments", call.arguments).end_object();
+  out.end_object();
+  return out.take();
 }
 
 void write_usage(JsonText& out, ApiRequest const& request, std::span<Answer const> answers) {

@@ -34,6 +34,13 @@ std::string answer_body(RecordHead const& head, ApiRequest const& request, std::
 void write_usage(JsonText& out, ApiRequest const& request, std::span<Answer const> answers);
 char const* finish_reason_name(FinishReason reason);
 
+/// Which call of which choice.
+struct ToolCallPlace {
+  int choice = 0, call = 0;
+};
+/// {"id", "type", "function": {"name", "arguments"}}; the id follows from the request's key and the place.
+std::string tool_call_json(RecordHead const& head, ToolCallPlace place, ToolCall const& call);
+
 /// The record of a request that can never be answered: status 400 and OpenAI's error object.
 std::string error_record(RecordHead const& head, ApiError::Details const& problem);
 

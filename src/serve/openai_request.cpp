@@ -84,6 +84,9 @@ void read_chat(Fields const& body, RequestRules const& rules, ApiRequest& reques
     refuse({"'top_logprobs' needs 'logprobs': true", "top_logprobs", "invalid_value"});
   bool const special = body.boolean("add_special_tokens").value_or(false);  // templates write them themselves
   std::string const rendered = chat_prompt(body, rules);
+  json::array const* const tools = body.array("tools");
+  if (tools && !tools->empty() && body.string("tool_choice").value_or("auto") == "auto")
+    request.tool_calls = rules.tool_calls;
   request.prompts.push_back(encode(rendered, rules, special ? AddSpecial::yes : AddSpecial::no));
 }
 

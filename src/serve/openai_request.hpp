@@ -12,6 +12,7 @@
 #include "src/engine/request.hpp"
 #include "src/model/model.hpp"
 #include "src/model/tokenizer.hpp"
+#include "src/model/tool_calls.hpp"
 
 namespace windlass {
 
@@ -28,6 +29,7 @@ struct RequestRules {
   std::string tokenizer_problem;                                       ///< why it is null
   std::function<std::string(boost::json::object const&)> render_chat;  ///< empty: no chat
   std::string chat_problem;                                            ///< why it is empty
+  std::optional<ToolCallFormat> tool_calls;                            ///< how the template has the model write calls
   int vocab = 0;
   int max_model_len = 0;       ///< tokens, prompt and output together
   int max_logprobs = 20;       ///< entries per position that a request may ask for
@@ -47,6 +49,7 @@ struct ApiRequest {
   int choices = 1;
   std::string cache_salt;
   bool echo = false;
+  std::optional<ToolCallFormat> tool_calls;  ///< the answer may have calls in this form
   bool return_token_ids = false;
   bool stream = false;                 ///< piece by piece
   bool include_usage = false;          ///< at the end of a stream

@@ -5,13 +5,18 @@
 namespace windlass {
 
 StreamWriter::StreamWriter(RecordHead const& head, ApiRequest const& request, Tokenizer const* tokenizer)
-    : request_(request), names_(tokenizer), choices_(request.prompts.size() * std::size_t(request.choices)) {
+    : head_(head),
+      request_(request),
+      names_(tokenizer),
+      choices_(request.prompts.size() * std::size_t(request.choices)) {
   bool const chat = request.endpoint == Endpoint::chat;
   JsonText out;
   out.begin_object().member("id", (chat ? "chatcmpl-" : "cmpl-") + to_hex(head.key));
   out.member("object", chat ? "chat.completion.chunk" : "text_completion");
   out.member("created", head.created_s).member("model", request.model);
   prefix_ = out.take() + ",\"choices\":[";
+  if (request.tool_calls)
+    for (ChoiceState& choice : choices_) choice.tools.emplace(*request.tool_calls);
 }
 
 std::string_view StreamWriter::event(std::size_t prompt, ChoiceDelta const& delta) {
@@ -19,15 +24,22 @@ std::string_view StreamWriter::event(std::size_t prompt, ChoiceDelta const& delt
   ChoiceState& state = choices_.at(index);
   bool const shows_tokens = request_.logprobs || request_.return_token_ids;
   if (delta.text.empty() && !delta.finish && !shows_tokens) return {};
+  ToolCallText const said = said_in(delta, state);
+  if (said.content.empty() && said.calls.empty() && !delta.finish && !shows_tokens) return {};
   event_ = prefix_;
   event_ += "{\"index\":";
   event_ += std::to_string(index);
   if (request_.endpoint == Endpoint::chat)
-    write_chat(delta, state);
+    write_chat(said, delta, state);
   else
     write_completion(prompt, delta, state);
   event_ += ",\"finish_reason\":";
-  event_ += delta.finish ? text('"', finish_reason_name(*delta.finish), '"') : "null";
+  if (!delta.finish)
+    event_ += "null";
+  else if (state.calls > 0 && delta.finish == FinishReason::stop)
+    event_ += "\"tool_calls\"";
+  else
+    event_ += text('"', finish_reason_name(*delta.finish), '"');
   if (request_.return_token_ids) write_token_ids("token_ids", delta.tokens);
   if (!state.begun && request_.endpoint == Endpoint::completions) write_prompt_fields(prompt, delta);
   event_ += "}]";
@@ -53,10 +65,28 @@ std::string StreamWriter::usage_event(std::span<Answer const> answers) const {
   return prefix_ + "]," + usage.take() + "}";
 }
 
-void StreamWriter::write_chat(ChoiceDelta const& delta, ChoiceState const& state) {
+/// The text of a delta, with tool calls taken out of it where the request has tools.
+ToolCallText StreamWriter::said_in(ChoiceDelta const& delta, ChoiceState& state) {
+  if (!state.tools) return {.content = delta.text, .calls = {}};
+  ToolCallText said = state.tools->add(delta.text);
+  if (!delta.finish) return said;
+  ToolCallText const rest = state.tools->finish();
+  said.content += rest.content;
+  said.calls.insert(said.calls.end(), rest.calls.begin(), rest.calls.end());
+  return said;
+}
+
+void StreamWriter::write_chat(ToolCallText const& said, ChoiceDelta const& delta, ChoiceState& state) {
   event_ += state.begun ? ",\"delta\":{" : ",\"delta\":{\"role\":\"assistant\",";
   event_ += "\"content\":";
-  append_json_string(event_, delta.text);
+  append_json_string(event_, said.content);
+  if (!said.calls.empty()) event_ += ",\"tool_calls\":[";
+  for (std::size_t i = 0; i < said.calls.size(); ++i) {
+    if (i > 0) event_ += ',';
+    std::string const call = tool_call_json(head_, {.choice = delta.choice, .call = state.calls}, said.calls[i]);
+    event_ += text("{\"index\":", state.calls++, ",", call.substr(1));
+  }
+  if (!said.calls.empty()) event_ += ']';
   event_ += "},\"logprobs\":";
   if (!request_.logprobs || delta.logprobs.empty()) {
     event_ += "null";

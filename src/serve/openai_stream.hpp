@@ -30,14 +30,18 @@ class StreamWriter {
   struct ChoiceState {
     bool begun = false, ended = false;
     std::optional<TextPosition> position;  ///< for offsets of log-probabilities
+    std::optional<ToolCallParser> tools;   ///< where the answer may have calls
+    int calls = 0;                         ///< that were told
   };
 
   void write_completion(std::size_t prompt, ChoiceDelta const& delta, ChoiceState& state);
-  void write_chat(ChoiceDelta const& delta, ChoiceState const& state);
+  static ToolCallText said_in(ChoiceDelta const& delta, ChoiceState& state);
+  void write_chat(ToolCallText const& said, ChoiceDelta const& delta, ChoiceState& state);
   void write_completion_logprobs(std::size_t prompt, ChoiceDelta const& delta, ChoiceState& state);
   void write_prompt_fields(std::size_t prompt, ChoiceDelta const& delta);
   void write_token_ids(char const* key, std::span<TokenId const> ids);
 
+  RecordHead head_;
   ApiRequest const& request_;
   TokenText names_;
   std::string prefix_;  ///< of every event, up to the choices

@@ -108,6 +108,25 @@ class Clients(unittest.TestCase):
 
         self.assertEqual(asyncio.run(run()), alone)
 
+    def test_responses_are_chats_in_other_words(self):
+        chat = self.client.chat.completions.create(model="tiny", seed=3, max_tokens=10, messages=[
+            {"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}])
+        request = {"model": "tiny", "instructions": "be kind", "input": "hello", "max_output_tokens": 10, "extra_body": {"seed": 3}}
+
+        whole = self.client.responses.create(**request)
+        events = list(self.client.responses.create(**request, stream=True))
+
+        self.assertEqual(whole.output_text, chat.choices[0].message.content)
+        self.assertEqual((whole.status, whole.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+        self.assertEqual(whole.usage.output_tokens, 10)
+        self.assertEqual("".join(e.delta for e in events if e.type == "response.output_text.delta"), whole.output_text)
+        self.assertEqual([e.sequence_number for e in events], list(range(len(events))))
+        self.assertEqual(events[0].type, "response.created")
+        self.assertEqual(events[-1].type, "response.incomplete")
+        self.assertEqual(events[-1].response.output_text, whole.output_text)
+        with self.assertRaises(openai.BadRequestError):
+            self.client.responses.create(model="tiny", input="x", previous_response_id="resp_1")
+
     def test_errors_are_the_packages_exceptions(self):
         with self.assertRaises(openai.NotFoundError) as wrong_model:
             self.client.completions.create(model="other", prompt="x")

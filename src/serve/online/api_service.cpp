@@ -9,7 +9,7 @@
 #include "src/core/text.hpp"
 #include "src/serve/api_error.hpp"
 #include "src/serve/json_text.hpp"
-#include "src/serve/online/completion_call.hpp"
+#include "src/serve/online/responses.hpp"
 #include "src/serve/online/text_routes.hpp"
 #include "src/serve/request_json.hpp"
 
@@ -45,7 +45,7 @@ struct ApiService::Route {
 
 ApiService::Route const* ApiService::find_route(std::string_view path) {
   using enum RouteNeeds;
-  static std::array<Route, 11> const routes = {{
+  static std::array<Route, 12> const routes = {{
       {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/version", PathIs::whole, "GET", key, &ApiService::version},
       {"/metrics", PathIs::whole, "GET", key, &ApiService::metrics_text},
@@ -53,6 +53,7 @@ ApiService::Route const* ApiService::find_route(std::string_view path) {
       {"/v1/models/", PathIs::beginning, "GET", model, &ApiService::models},
       {"/v1/completions", PathIs::whole, "POST", model, &ApiService::generate},
       {"/v1/chat/completions", PathIs::whole, "POST", model, &ApiService::generate},
+      {"/v1/responses", PathIs::whole, "POST", model, &ApiService::respond_to_input},
       {"/v1/embeddings", PathIs::whole, "POST", key, &ApiService::embeddings},
       {"/tokenize", PathIs::whole, "POST", model, &ApiService::tokenize},
       {"/detokenize", PathIs::whole, "POST", model, &ApiService::detokenize},
@@ -205,15 +206,30 @@ ApiService::Reply ApiService::embeddings(Route const& route, HttpRequest const&)
 }
 
 ApiService::Reply ApiService::generate(Route const& route, HttpRequest const& request) {
+  bool const chat = route.path == "/v1/chat/completions";
+  BatchLine line{.endpoint = chat ? Endpoint::chat : Endpoint::completions, .body = parse_strict_object(request.body)};
+  Tokenizer const* const tokenizer = model_.load()->rules.tokenizer;
+  return begin(route, request.head, std::move(line), [tokenizer](RecordHead const& head, ApiRequest const& parsed) {
+    return completion_form(head, parsed, tokenizer);
+  });
+}
+
+ApiService::Reply ApiService::respond_to_input(Route const& route, HttpRequest const& request) {
+  auto const body = std::make_shared<boost::json::object const>(parse_strict_object(request.body));
+  BatchLine line{.endpoint = Endpoint::chat, .body = chat_of_response(*body)};
+  return begin(route, request.head, std::move(line),
+               [body](RecordHead const& head, ApiRequest const& parsed) { return response_form(head, parsed, *body); });
+}
+
+/// Checks the request and makes its prompts; the rest happens on its loop's thread.
+ApiService::Reply ApiService::begin(Route const& route, HttpHead const& asked, BatchLine line,
+                                    CompletionCall::MakeForm form) {
   Microseconds const arrived_us = now_us();
   ServedModel const& model = *model_;
   RecordHead head = new_head();
-  bool const chat = route.path == "/v1/chat/completions";
-  BatchLine const line{.endpoint = chat ? Endpoint::chat : Endpoint::completions,
-                       .body = parse_strict_object(request.body)};
-  auto const parsed = std::make_shared<ApiRequest>(parse_request(line, head.custom_id, model.rules));
-  return [this, &model, &route, head, parsed, arrived_us, user = request.head.user,
-          limits = request.head.limits](auto const& exchange) {
+  auto parsed = std::make_shared<ApiRequest const>(parse_request(line, head.custom_id, model.rules));
+  return [this, &model, &route, head, parsed, arrived_us, form = std::move(form), user = asked.user,
+          limits = asked.limits](auto const& exchange) {
     auto admission = accounts_.enter(user, limits, now_us());
     if (admission.refusal) {
       metrics_.count_response(route.path, 429);
@@ -227,7 +243,7 @@ ApiService::Reply ApiService::generate(Route const& route, HttpRequest const& re
                     .route = std::string(route.path),
                     .user = user,
                     .arrived_us = arrived_us};
-    std::make_shared<CompletionCall>(std::move(parts), std::move(*parsed), head)->start();
+    std::make_shared<CompletionCall>(std::move(parts), parsed, head, form)->start();
   };
 }
 

@@ -10,6 +10,7 @@
 
 #include "src/api/api_keys.hpp"
 #include "src/api/http.hpp"
+#include "src/serve/online/completion_call.hpp"
 #include "src/serve/online/engine_loop.hpp"
 #include "src/serve/online/served_model.hpp"
 #include "src/serve/online/server_metrics.hpp"
@@ -58,6 +59,8 @@ class ApiService final : public HttpHandler {
   Reply metrics_text(Route const& route, HttpRequest const& request);
   Reply models(Route const& route, HttpRequest const& request);
   Reply generate(Route const& route, HttpRequest const& request);
+  Reply respond_to_input(Route const& route, HttpRequest const& request);
+  Reply begin(Route const& route, HttpHead const& asked, BatchLine line, CompletionCall::MakeForm form);
   Reply tokenize(Route const& route, HttpRequest const& request);
   Reply detokenize(Route const& route, HttpRequest const& request);
   Reply embeddings(Route const& route, HttpRequest const& request);

@@ -13,20 +13,21 @@ HttpResponse refused_submission(Submission submission) {
   return retry_later(503, {.message = "the server is draining: it ends soon", .param = "", .code = "draining"}, 30);
 }
 
-CompletionCall::CompletionCall(CallParts parts, ApiRequest request, RecordHead head)
+CompletionCall::CompletionCall(CallParts parts, std::shared_ptr<ApiRequest const> request, RecordHead head,
+                               MakeForm const& form)
     : parts_(std::move(parts)),
       request_(std::move(request)),
       head_(std::move(head)),
       loop_(parts_.exchange->loop()),
-      answers_(request_.prompts.size()),
-      missing_(request_.prompts.size()) {
-  if (request_.stream) stream_.emplace(head_, request_, parts_.model.rules.tokenizer);
-}
+      answers_(request_->prompts.size()),
+      missing_(request_->prompts.size()),
+      form_(form(head_, *request_)),
+      send_([this](std::string_view event) { send(event); }) {}
 
 void CompletionCall::start() {
   std::vector<Request> requests;
-  for (std::size_t i = 0; i < request_.prompts.size(); ++i)
-    requests.push_back(engine_request(request_, i, head_.custom_id, parts_.model.rules.job_seed));
+  for (std::size_t i = 0; i < request_->prompts.size(); ++i)
+    requests.push_back(engine_request(*request_, i, head_.custom_id, parts_.model.rules.job_seed));
   if (!parts_.exchange->open()) return;  // the client left while its prompt was made
   ticket_ = parts_.model.engine->submit(std::move(requests), shared_from_this());
   if (ticket_.submission != Submission::accepted) {
@@ -35,7 +36,7 @@ void CompletionCall::start() {
     return parts_.exchange->respond(std::move(response));
   }
   parts_.exchange->on_leave([self = shared_from_this()] {
-    self->parts_.visit->use_tokens(std::int64_t(self->request_.prompt_tokens()) + self->streamed_tokens_);
+    self->parts_.visit->use_tokens(std::int64_t(self->request_->prompt_tokens()) + self->streamed_tokens_);
     self->end();
     self->parts_.model.engine->cancel(self->ticket_);
     self->parts_.metrics.count_cancelled();
@@ -52,7 +53,7 @@ void CompletionCall::send(std::string_view event) {
 void CompletionCall::on_delta(ChoiceDelta delta) {
   if (over_) return;
   streamed_tokens_ += std::int64_t(delta.tokens.size());
-  send(stream_->event(prompt_of(delta.id), delta));
+  form_->delta(prompt_of(delta.id), delta, send_);
 }
 
 void CompletionCall::on_answer(Answer answer) {
@@ -60,9 +61,7 @@ void CompletionCall::on_answer(Answer answer) {
   if (!answer.error.empty()) return fail(answer);
   std::size_t const prompt = prompt_of(answer.id);
   answers_[prompt] = std::move(answer);
-  if (stream_)
-    for (int choice = 0; choice < request_.choices; ++choice)
-      send(stream_->end_event(prompt, choice, answers_[prompt]));
+  if (request_->stream) form_->prompt_done(prompt, answers_[prompt], send_);
   if (--missing_ == 0) finish();
 }
 
@@ -90,12 +89,11 @@ void CompletionCall::end() {
 }
 
 void CompletionCall::finish() {
-  if (stream_) {
-    if (request_.include_usage) send(stream_->usage_event(answers_));
-    send("[DONE]");
+  if (request_->stream) {
+    form_->all_done(answers_, send_);
     parts_.exchange->end_events();
   } else {
-    parts_.exchange->respond({.body = answer_body(head_, request_, answers_, parts_.model.rules.tokenizer)});
+    parts_.exchange->respond({.body = form_->body(answers_)});
   }
   parts_.metrics.count_response(parts_.route, 200);
   count_finished();
@@ -103,7 +101,7 @@ void CompletionCall::finish() {
 }
 
 void CompletionCall::count_finished() {
-  FinishedRequest finished{.user = parts_.user, .prompt_tokens = std::int64_t(request_.prompt_tokens())};
+  FinishedRequest finished{.user = parts_.user, .prompt_tokens = std::int64_t(request_->prompt_tokens())};
   Microseconds first_us = never_us, last_us = 0;
   std::size_t longest = 0;
   for (Answer const& answer : answers_) {

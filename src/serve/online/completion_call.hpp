@@ -1,15 +1,14 @@
-/// The life of one completion or chat request: from its fields to its last byte.
+/// The life of one request for text: from its fields to its last byte.
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "src/api/http.hpp"
+#include "src/serve/online/answer_form.hpp"
 #include "src/serve/online/engine_loop.hpp"
 #include "src/serve/online/served_model.hpp"
-#include "src/serve/openai_stream.hpp"
 
 namespace windlass {
 
@@ -26,7 +25,8 @@ struct CallParts {
 /// All calls on the thread of the exchange's loop. Kept alive by the engine loop while it has news to come.
 class CompletionCall final : public AnswerListener, public std::enable_shared_from_this<CompletionCall> {
  public:
-  CompletionCall(CallParts parts, ApiRequest request, RecordHead head);
+  using MakeForm = std::function<std::unique_ptr<AnswerForm>(RecordHead const& head, ApiRequest const& request)>;
+  CompletionCall(CallParts parts, std::shared_ptr<ApiRequest const> request, RecordHead head, MakeForm const& form);
 
   /// Hands the prompts to the engine; answers 429 or 503 where it takes none.
   void start();
@@ -44,13 +44,14 @@ class CompletionCall final : public AnswerListener, public std::enable_shared_fr
   void count_finished();
 
   CallParts parts_;
-  ApiRequest request_;
+  std::shared_ptr<ApiRequest const> request_;
   RecordHead head_;
   int loop_;
   EngineLoop::Ticket ticket_;
   std::vector<Answer> answers_;  ///< [prompts]
   std::size_t missing_;
-  std::optional<StreamWriter> stream_;
+  std::unique_ptr<AnswerForm> form_;
+  EventSink send_;
   bool streaming_ = false;  ///< events have begun
   bool over_ = false;
   std::int64_t streamed_tokens_ = 0;
