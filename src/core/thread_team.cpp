@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "src/core/clock.hpp"
 #include "src/core/error.hpp"
 
@@ -47,7 +49,8 @@ bool pin_this_thread(int cpu) {
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
 }
 
-ThreadTeam::ThreadTeam(ThreadTeamConfig const& config) : spin_us_(config.spin_us) {
+ThreadTeam::ThreadTeam(ThreadTeamConfig const& config)
+    : spin_us_(config.spin_us), shares_(std::size_t(std::max(config.threads, 1))) {
   ensure(config.threads >= 1, "a thread team needs at least one thread");
   ensure(config.cpus.empty() || int(config.cpus.size()) >= config.threads, "a thread team needs one cpu per thread");
   if (!config.cpus.empty()) pin_this_thread(config.cpus[0]);

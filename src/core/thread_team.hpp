@@ -33,18 +33,25 @@ class ThreadTeam {
     wait();
   }
 
-  /// Calls work(begin, end, thread) for parts of [0, count) of at most `grain` items, each item once. Parts go to
-  /// whichever thread is free, so results must not depend on who does what.
+  /// Calls work(begin, end, thread) for parts of [0, count) of at most `grain` items, each item once. Each thread
+  /// begins with its own share, the same in every call of one count, so that it finds in its caches what it wrote
+  /// before; one that has finished its share helps the others. Results must not depend on who does what.
   template <class Work>
   void for_parts(std::int64_t count, std::int64_t grain, Work const& work) {
     if (count <= 0) return;
     if (workers_.empty() || count <= grain) return work(std::int64_t{0}, count, 0);
-    next_.store(0, std::memory_order_relaxed);
+    std::int64_t const parts = (count + grain - 1) / grain, threads = size();
+    for (std::int64_t i = 0; i < threads; ++i)
+      shares_[std::size_t(i)].next.store(parts * i / threads, std::memory_order_relaxed);
     run([&](int thread) {
-      for (;;) {
-        std::int64_t const begin = next_.fetch_add(grain, std::memory_order_relaxed);
-        if (begin >= count) return;
-        work(begin, begin + grain < count ? begin + grain : count, thread);
+      for (std::int64_t i = 0; i < threads; ++i) {
+        std::int64_t const share = (thread + i) % threads, end = parts * (share + 1) / threads;
+        std::atomic<std::int64_t>& next = shares_[std::size_t(share)].next;
+        while (next.load(std::memory_order_relaxed) < end) {
+          std::int64_t const part = next.fetch_add(1, std::memory_order_relaxed);
+          if (part >= end) break;
+          work(part * grain, part + 1 < parts ? (part + 1) * grain : count, thread);
+        }
       }
     });
   }
@@ -54,6 +61,9 @@ class ThreadTeam {
     void (*call)(void const* work, int thread);
     void const* work;
   };
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};  ///< first part of the share that is not handed out
+  };
   void start(Task task);
   void wait();
   void worker_loop(int thread);
@@ -62,7 +72,7 @@ class ThreadTeam {
   Task task_{};
   alignas(64) std::atomic<std::uint32_t> epoch_{0};    ///< counts tasks; workers wait for it to move
   alignas(64) std::atomic<std::uint32_t> pending_{0};  ///< workers that have not finished the task
-  alignas(64) std::atomic<std::int64_t> next_{0};      ///< first item not handed out, of for_parts
+  std::vector<Share> shares_;                          ///< [threads], of for_parts
   std::atomic<std::uint32_t> sleepers_{0};
   std::atomic<bool> caller_sleeps_{false};
   bool stop_ = false;
