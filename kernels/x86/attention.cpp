@@ -82,13 +82,17 @@ void attend(PagedAttention const& op, RowBlock const& block, Queries const& quer
             Partial& partial) {
   KvShape const& shape = op.kv.shape;
   partial.clear(block.count, whole_lanes(shape.head_dim));
-  auto const place = [&](int tile) {
+  auto const place = [&](int tile, int kv_head) {
     return op.kv.base + std::size_t(block.sequence->pages[tile]) * shape.page_bytes() +
-           shape.k_offset(op.kv.layer, block.kv_head);
+           shape.k_offset(op.kv.layer, kv_head);
   };
   std::size_t const to_v = shape.v_offset(0, 0) - shape.k_offset(0, 0);
+  int const next_head = std::min(block.kv_head + 1, shape.kv_heads - 1);  // most likely this thread's next block
+  int const tiles = last_position(op, block) / block_tokens + 1;
   for (int tile = first_tile; tile < end_tile; ++tile) {
-    std::byte const *const k = place(tile), *const next = tile + 1 < end_tile ? place(tile + 1) : k;
+    std::byte const* const k = place(tile, block.kv_head);
+    std::byte const* const next =
+        tile + 1 < tiles ? place(tile + 1, block.kv_head) : place(first_seen(op, block) / block_tokens, next_head);
     KvTile const kv{k, k + to_v, next, next + to_v, tile * block_tokens};
     if (shape.format == KvFormat::bf16)
       attend_tile<KvFormat::bf16>(queries, kv, partial);
