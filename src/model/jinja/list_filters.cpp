@@ -97,7 +97,8 @@ Value map(Runtime& runtime, Value const& value, Arguments const& arguments) {
   bool const by_attribute = arguments.positional.empty();
   Arguments rest = arguments;
   if (!by_attribute) rest.positional.erase(rest.positional.begin());
-  Bound const named("map", by_attribute ? arguments : Arguments{}, {"attribute", "default"});
+  Arguments const none;
+  Bound const named("map", by_attribute ? arguments : none, {"attribute", "default"});
   for (Value const& item : iterate_if_true(runtime, value)) {
     if (by_attribute) {
       Value found = path_of(runtime, item, named.required(0));

@@ -30,7 +30,9 @@ class Runtime {
 /// The arguments of a call, by place or by name. Throws Problem naming the function and what is missing or too much.
 class Bound {
  public:
+  /// `arguments` must outlive it.
   Bound(std::string_view function, Arguments const& arguments, std::vector<std::string_view> names);
+  Bound(std::string_view function, Arguments&& arguments, std::vector<std::string_view> names) = delete;
 
   Value const* find(std::size_t i) const { return values_[i]; }  ///< null: not given
   Value const& required(std::size_t i) const;
