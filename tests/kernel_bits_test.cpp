@@ -4,7 +4,7 @@
 
 #include "kernels/kv_tile.hpp"
 #include "src/core/text.hpp"
-#include "tests/backend_test.hpp"
+#include "tests/row_operations.hpp"
 
 namespace windlass {
 namespace {
@@ -24,27 +24,30 @@ class KernelBits : public BackendTest {
   }
 };
 
-std::vector<float> row_of(Output const& output, int row, int columns) {
-  return {&output.at(row, 0), &output.at(row, 0) + columns};
-}
+/// What a matrix product of the engine does: encoding of x [tokens, columns], then the product, into memory full of
+/// an earlier batch's garbage.
+struct Product {
+  PackedMatrix const& weight;
+  Precision precision;
 
-/// The first `tokens` rows of x through encoding and product.
-Output product(Operations const& backend, Queue const& queue, PackedMatrix const& weight, std::span<float const> x) {
-  int const tokens = int(x.size()) / weight.columns;
-  ActivationRows rows(activation_format(weight.format, Precision::fast, backend.bf16_products), tokens, weight.columns);
-  backend.encode_activations(
-      {.out = rows.view, .x = x.data(), .x_stride = weight.columns, .tokens = tokens, .columns = weight.columns},
-      queue);
-  Output y(tokens, weight.rows);
-  backend.matmul({.y = y.data(),
-                  .y_stride = y.stride(),
-                  .x = rows.view,
-                  .weight = &weight,
-                  .slices = Slices::even(weight.groups(), 5),
-                  .tokens = tokens},
-                 queue);
-  return y;
-}
+  Output operator()(Operations const& backend, Queue const& queue, std::span<float const> x) const {
+    int const tokens = int(x.size()) / weight.columns;
+    ActivationRows rows(activation_format(weight.format, precision, backend.bf16_products), tokens, weight.columns);
+    rows.fill_with_garbage();
+    backend.encode_activations(
+        {.out = rows.view, .x = x.data(), .x_stride = weight.columns, .tokens = tokens, .columns = weight.columns},
+        queue);
+    Output y(tokens, weight.rows);
+    backend.matmul({.y = y.data(),
+                    .y_stride = y.stride(),
+                    .x = rows.view,
+                    .weight = &weight,
+                    .slices = Slices::even(weight.groups(), std::min(weight.groups(), 5)),
+                    .tokens = tokens},
+                   queue);
+    return y;
+  }
+};
 
 TEST_P(KernelBits, ProductsDoNotDependOnTheBatchOrTheThreads) {
   constexpr MatrixShape shapes[] = {
@@ -52,77 +55,79 @@ TEST_P(KernelBits, ProductsDoNotDependOnTheBatchOrTheThreads) {
       {WeightFormat::bf16, ScaleType::none, 32, 70, 352}, {WeightFormat::q8, ScaleType::f16, 32, 70, 352},
       {WeightFormat::q8, ScaleType::f32, 16, 70, 352},    {WeightFormat::q8_min, ScaleType::f32, 32, 70, 352},
       {WeightFormat::q4, ScaleType::f16, 32, 70, 352},    {WeightFormat::q4_min, ScaleType::f16, 32, 70, 352},
+      {WeightFormat::q8_min, ScaleType::f16, 16, 17, 64},
   };
+  constexpr int tokens = 29;
   Random random(1);
-  for (MatrixShape const& shape : shapes) {
-    SCOPED_TRACE(name(shape.format));
-    auto const weight = random_matrix(shape, random);
-    auto const x = normal_array(random, std::size_t(29 * shape.columns));
-    auto const width = std::size_t(shape.columns);
-    with_teams([&](Queue const& threads) {
-      auto const together = product(backend(), threads, weight, {x.data(), 29 * width});
-      for (std::size_t t : {0u, 1u, 7u, 15u, 28u}) {
-        auto const alone = product(backend(), queue(), weight, {x.data() + t * width, width});
-        EXPECT_TRUE(same_bits(row_of(together, int(t), shape.rows), row_of(alone, 0, shape.rows))) << "row " << t;
-      }
-    });
+  for (MatrixShape const& shape : shapes)
+    for (Precision precision : {Precision::f32, Precision::fast}) {
+      SCOPED_TRACE(text(name(shape.format), ", precision ", int(precision)));
+      auto const weight = random_matrix(shape, random);
+      auto const x = normal_array(random, std::size_t(tokens * shape.columns));
+      auto const width = std::size_t(shape.columns);
+      Product const product{weight, precision};
+      std::vector<Output> alone;
+      for (std::size_t t = 0; t < tokens; ++t)
+        alone.push_back(product(backend(), queue(), {x.data() + t * width, width}));
+      with_teams([&](Queue const& threads) {
+        for (std::size_t first : {0, 3, 21, 27}) {  // so that a row has many places in its tile, and many neighbours
+          auto const together = product(backend(), threads, {x.data() + first * width, (tokens - first) * width});
+          for (std::size_t t = first; t < tokens; ++t)
+            EXPECT_TRUE(same_bits(row_of(together, int(t - first), shape.rows), row_of(alone[t], 0, shape.rows)))
+                << "row " << t << " in a batch from " << first;
+        }
+      });
+    }
+}
+
+TEST_P(KernelBits, ProductsOfManyTokensHaveTheBitsOfOne) {
+  constexpr int tokens = 261, columns = 96, rows = 40;  // more than the tokens that a task takes at once
+  Random random(3);
+  auto const x = normal_array(random, tokens * columns);
+  for (WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::q4_min}) {
+    ScaleType const scale_type = is_quantized(format) ? ScaleType::f16 : ScaleType::none;
+    auto const weight = random_matrix({format, scale_type, group_size, rows, columns}, random);
+    Product const product{weight, Precision::fast};
+
+    auto const together = product(backend(), queue(), {x.data(), x.size()});
+
+    for (int t : {0, 127, 255, 256, 260}) {
+      auto const alone = product(backend(), queue(), {x.data() + t * columns, columns});
+      EXPECT_TRUE(same_bits(row_of(together, t, rows), row_of(alone, 0, rows))) << name(format) << ", row " << t;
+    }
   }
 }
 
 TEST_P(KernelBits, RowOperationsDoNotDependOnTheBatchOrTheThreads) {
-  constexpr int tokens = 37, width = 1000;
-  Random random(2);
-  auto const x = normal_array(random, tokens * 2 * width), weight = normal_array(random, width);
-  auto const run = [&](Queue const& threads, int first, int count) {
-    Output normed(count, width), gated(count, width), logits(count, width);
-    std::vector<float> normalizers(static_cast<std::size_t>(count));
-    float const* rows = x.data() + first * 2 * width;
-    backend().rms_norm({.y = normed.data(),
-                        .x = rows,
-                        .weight = weight.data(),
-                        .y_stride = normed.stride(),
-                        .x_stride = 2 * width,
-                        .tokens = count,
-                        .hidden = width,
-                        .eps = 1e-5f},
-                       threads);
-    backend().gated_activation({.y = gated.data(),
-                                .x = rows,
-                                .y_stride = gated.stride(),
-                                .x_stride = 2 * width,
-                                .up_offset = width,
-                                .tokens = count,
-                                .width = width},
-                               threads);
-    for (int t = 0; t < count; ++t) std::copy_n(rows + t * 2 * width, width, &logits.at(t, 0));
-    backend().log_normalizer({.normalizer = normalizers.data(),
-                              .x = logits.data(),
-                              .stride = logits.stride(),
-                              .rows = count,
-                              .vocab = width,
-                              .soft_cap = 20},
-                             threads);
-    std::vector<std::vector<float>> result;
-    for (int t = 0; t < count; ++t) {
-      result.push_back({normalizers[std::size_t(t)]});
-      for (Output const* output : {&normed, &gated, &logits}) {
-        auto const row = row_of(*output, t, width);
-        result.back().insert(result.back().end(), row.begin(), row.end());
-      }
-    }
-    return result;
-  };
+  constexpr int places[] = {0, 1, 8, 17, 36};
+  std::vector<std::vector<float>> alone;
+  for (int t : places) {
+    RowOperations one(backend(), queue(), t, 1);
+    one.run();
+    alone.push_back(one.row(0));
+  }
   with_teams([&](Queue const& threads) {
-    auto const together = run(threads, 0, tokens);
-    for (int t : {0, 1, 17, 36}) EXPECT_TRUE(same_bits(together[std::size_t(t)], run(queue(), t, 1)[0])) << "row " << t;
+    RowOperations all(backend(), threads, 0, RowOperations::tokens);
+    all.run();
+    for (std::size_t i = 0; i < alone.size(); ++i)
+      EXPECT_TRUE(same_bits(all.row(places[i]), alone[i])) << "row " << places[i];
   });
 }
+
+class AttentionBits : public KernelBits {};
+
+struct AttentionKind {
+  KvShape shape;
+  int window, rotary_dim;
+  float soft_cap;
+  bool with_norms;
+};
 
 /// Several sequences of known q, k, v, whose rows are computed in steps.
 class AttentionRun {
  public:
-  AttentionRun(KvShape const& shape, std::vector<int> lengths, std::uint64_t place)
-      : shape_(shape), lengths_(std::move(lengths)), random_(place), kv_(shape, lengths_, random_) {
+  AttentionRun(AttentionKind const& kind, std::vector<int> lengths, std::uint64_t place)
+      : kind_(kind), lengths_(std::move(lengths)), random_(place), kv_(kind.shape, lengths_, random_) {
     for (int length : lengths_) outputs_.emplace_back(std::size_t(length));
   }
 
@@ -132,8 +137,8 @@ class AttentionRun {
   struct Step {
     int sequence, first, end;
   };
-  void step(Operations const& backend, Queue const& queue, std::vector<Step> const& steps, int window) {
-    int const d = shape_.head_dim, stride = (heads + 2 * shape_.kv_heads) * d;
+  void step(Operations const& backend, Queue const& queue, std::vector<Step> const& steps) {
+    int const d = kind_.shape.head_dim, stride = (heads + 2 * kind_.shape.kv_heads) * d;
     std::vector<SequenceRows> sequences;
     int rows = 0;
     for (Step const& s : steps) {
@@ -143,24 +148,30 @@ class AttentionRun {
                            .pages = kv_.tables[std::size_t(s.sequence)].data()});
       rows += s.end - s.first;
     }
-    AlignedArray<float> qkv(std::size_t(rows * stride)), cos_sin(std::size_t(rows * d));
+    int const rotary_dim = kind_.rotary_dim;
+    AlignedArray<float> qkv(std::size_t(rows * stride)), cos_sin(std::size_t(rows * rotary_dim));
+    Random of_norm(5);
+    auto const norm = normal_array(of_norm, std::size_t(d));
     int row = 0;
     for (Step const& s : steps)
       for (int position = s.first; position < s.end; ++position, ++row) {
         Random of_position(std::uint64_t(s.sequence * 100'000 + position));
         for (int i = 0; i < stride; ++i)
           qkv[std::size_t(row * stride + i)] = float(std::int16_t(of_position())) / 16384;
-        for (int i = 0; i < d / 2; ++i) {
-          cos_sin[std::size_t(row * d + i)] = std::cos(float(position * (i + 1)));
-          cos_sin[std::size_t(row * d + d / 2 + i)] = std::sin(float(position * (i + 1)));
+        for (int i = 0; i < rotary_dim / 2; ++i) {
+          cos_sin[std::size_t(row * rotary_dim + i)] = std::cos(float(position * (i + 1)));
+          cos_sin[std::size_t(row * rotary_dim + rotary_dim / 2 + i)] = std::sin(float(position * (i + 1)));
         }
       }
     KvView const view = kv_.view();
     backend.rope_and_store({.qkv = qkv.data(),
                             .stride = stride,
                             .heads = heads,
-                            .rotary_dim = d,
+                            .rotary_dim = rotary_dim,
                             .cos_sin = cos_sin.data(),
+                            .q_norm = kind_.with_norms ? norm.data() : nullptr,
+                            .k_norm = kind_.with_norms ? norm.data() : nullptr,
+                            .norm_eps = 1e-6f,
                             .kv = view,
                             .sequences = sequences},
                            queue);
@@ -174,8 +185,9 @@ class AttentionRun {
                              .kv = view,
                              .sequences = sequences,
                              .heads = heads,
-                             .window = window,
+                             .window = kind_.window,
                              .scale = 0.3f,
+                             .soft_cap = kind_.soft_cap,
                              .workspace = {workspace.data(), workspace.size()}},
                             queue);
     row = 0;
@@ -193,38 +205,44 @@ class AttentionRun {
   }
 
  private:
-  KvShape shape_;
+  AttentionKind kind_;
   std::vector<int> lengths_;
   Random random_;
   PagedSequences kv_;
   std::vector<std::vector<std::vector<float>>> outputs_;  // [sequence][position][heads * d]
 };
 
-TEST_P(KernelBits, AttentionDoesNotDependOnChunksBatchesThreadsOrPages) {
-  for (KvFormat format : {KvFormat::f32, KvFormat::bf16})
-    for (int window : {0, 100}) {
-      KvShape const shape{.layers = 1, .kv_heads = 2, .head_dim = 32, .format = format};
-      std::vector<int> const lengths{1200, 150};
-      AttentionRun whole(shape, lengths, 1);  // each sequence in one step of its own
-      whole.step(backend(), queue(), {{0, 0, 1200}}, window);
-      whole.step(backend(), queue(), {{1, 0, 150}}, window);
-      with_teams([&](Queue const& threads) {
-        AttentionRun chunked(shape, lengths, 2);  // other pages; chunks of both together, then single tokens
-        chunked.step(backend(), threads, {{1, 0, 100}, {0, 0, 37}}, window);
-        chunked.step(backend(), threads, {{0, 37, 1150}}, window);
-        for (int i = 0; i < 50; ++i) {
-          if (i % 2 == 0) chunked.step(backend(), threads, {{0, 1150 + i, 1151 + i}, {1, 100 + i, 101 + i}}, window);
-          if (i % 2 == 1) chunked.step(backend(), threads, {{1, 100 + i, 101 + i}}, window);
-          if (i % 2 == 1) chunked.step(backend(), threads, {{0, 1150 + i, 1151 + i}}, window);
-        }
+TEST_P(AttentionBits, DoNotDependOnChunksBatchesThreadsOrPages) {
+  AttentionKind const kinds[] = {
+      {{.layers = 1, .kv_heads = 2, .head_dim = 32, .format = KvFormat::f32}, 0, 32, 0, false},
+      {{.layers = 1, .kv_heads = 1, .head_dim = 20, .format = KvFormat::f32}, 100, 12, 20, true},
+      {{.layers = 1, .kv_heads = 2, .head_dim = 32, .format = KvFormat::bf16}, 100, 16, 0, true},
+      {{.layers = 1, .kv_heads = 4, .head_dim = 20, .format = KvFormat::bf16}, 0, 20, 20, false},
+  };
+  for (AttentionKind const& kind : kinds) {
+    SCOPED_TRACE(text("format ", int(kind.shape.format), ", head_dim ", kind.shape.head_dim));
+    std::vector<int> const lengths{1200, 150};
+    AttentionRun whole(kind, lengths, 1);  // each sequence in one step of its own
+    whole.step(backend(), queue(), {{0, 0, 1200}});
+    whole.step(backend(), queue(), {{1, 0, 150}});
+    with_teams([&](Queue const& threads) {
+      AttentionRun chunked(kind, lengths, 2);  // other pages; chunks of both together, then single tokens
+      chunked.step(backend(), threads, {{1, 0, 100}, {0, 0, 37}});
+      chunked.step(backend(), threads, {{0, 37, 1150}});
+      for (int i = 0; i < 50; ++i) {
+        if (i % 2 == 0) chunked.step(backend(), threads, {{0, 1150 + i, 1151 + i}, {1, 100 + i, 101 + i}});
+        if (i % 2 == 1) chunked.step(backend(), threads, {{1, 100 + i, 101 + i}});
+        if (i % 2 == 1) chunked.step(backend(), threads, {{0, 1150 + i, 1151 + i}});
+      }
 
-        EXPECT_TRUE(whole.same_as(chunked, 0));
-        EXPECT_TRUE(whole.same_as(chunked, 1));
-      });
-    }
+      EXPECT_TRUE(whole.same_as(chunked, 0));
+      EXPECT_TRUE(whole.same_as(chunked, 1));
+    });
+  }
 }
 
-INSTANTIATE_FOR_EVERY_BACKEND(KernelBits);
+INSTANTIATE_TEST_SUITE_P(, KernelBits, ::testing::ValuesIn(available_operations()), backend_name);
+INSTANTIATE_FOR_EVERY_BACKEND(AttentionBits);
 
 }  // namespace
 }  // namespace windlass

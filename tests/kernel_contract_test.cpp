@@ -102,6 +102,28 @@ TEST_P(GatedActivationContract, MatchesReference) {
       }
 }
 
+TEST_P(GatedActivationContract, WorksInPlace) {
+  constexpr int tokens = 3, width = 37, up_offset = 48, stride = up_offset + width;
+  Random random(9);
+  auto const x = normal_array(random, tokens * stride);
+  Output apart(tokens, width);
+  GatedActivation op{.y = apart.data(),
+                     .x = x.data(),
+                     .y_stride = apart.stride(),
+                     .x_stride = stride,
+                     .up_offset = up_offset,
+                     .tokens = tokens,
+                     .width = width};
+  backend().gated_activation(op, queue());
+  op.y = x.data();
+  op.y_stride = stride;
+
+  backend().gated_activation(op, queue());
+
+  for (int t = 0; t < tokens; ++t)
+    EXPECT_TRUE(same_bits({x.data() + t * stride, width}, {apart.data() + t * apart.stride(), width}));
+}
+
 TEST_P(EmbeddingContract, GivesTheExactRows) {
   constexpr MatrixShape shapes[] = {
       {WeightFormat::f32, ScaleType::none, 32, 37, 45},  {WeightFormat::f16, ScaleType::none, 32, 37, 45},

@@ -155,7 +155,16 @@ class ActivationRows {
 
   std::vector<std::byte> values() const { return {values_.data(), values_.data() + bytes_}; }
   std::vector<float> scales() const { return {scales_.begin(), scales_.end()}; }
+  std::vector<float> scaled_sums() const { return {scaled_sums_.begin(), scaled_sums_.end()}; }
   std::vector<std::int32_t> sums() const { return {sums_.begin(), sums_.end()}; }
+
+  /// All bits set: NaN as a float, -1 as an integer.
+  void fill_with_garbage() {
+    std::memset(values_.data(), 0xff, values_.size());
+    for (AlignedArray<float> const* factors : {&scales_, &scaled_sums_})
+      std::memset(factors->data(), 0xff, factors->size() * sizeof(float));
+    std::memset(sums_.data(), 0xff, sums_.size() * sizeof(std::int32_t));
+  }
 
  private:
   AlignedBytes values_;

@@ -29,6 +29,7 @@ TEST_P(EncodeContract, GivesTheSameCodesAsReference) {
 
       EXPECT_EQ(actual.values(), expected.values()) << tokens << " x " << columns;
       EXPECT_TRUE(same_bits(actual.scales(), expected.scales()));
+      EXPECT_TRUE(same_bits(actual.scaled_sums(), expected.scaled_sums()));
       EXPECT_EQ(actual.sums(), expected.sums());
     }
 }
@@ -128,6 +129,19 @@ TEST_P(MatMulContract, MatchesReferenceInEveryFormatAndShape) {
                          precision);
           if (HasFatalFailure()) return;
         }
+}
+
+TEST_P(MatMulContract, MatchesReferenceForEveryNumberOfTokensAroundATile) {
+  for (MatrixShape shape : {MatrixShape{WeightFormat::f32, ScaleType::none},
+                            {WeightFormat::bf16, ScaleType::none},
+                            {WeightFormat::q8, ScaleType::f16},
+                            {WeightFormat::q4_min, ScaleType::f16}})
+    for (int tokens : {2, 3, 4, 5, 6, 8, 9, 15, 16, 17, 259}) {
+      shape.rows = 55, shape.columns = 64;
+      SCOPED_TRACE(text(name(shape.format), ", ", tokens, " tokens"));
+      expect_product(backend(), queue(), {.weight = shape, .tokens = tokens}, Precision::fast);
+      if (HasFatalFailure()) return;
+    }
 }
 
 TEST_P(MatMulContract, ColumnsNeedNotFillAGroup) {
