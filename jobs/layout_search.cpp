@@ -19,13 +19,14 @@ class Search {
       longest_ = std::max(longest_, std::int64_t(request.lengths.prompt_tokens) + request.lengths.output_tokens);
   }
 
-  std::vector<Layout> run() {
-    std::vector<Layout> all = colocated();
-    for (Layout const& layout : pairs()) all.push_back(layout);
-    for (Layout const& layout : apart()) all.push_back(layout);
-    std::erase_if(all, [](Layout const& layout) { return layout.goodput_per_gpu <= 0; });
-    std::stable_sort(all.begin(), all.end(),
-                     [](Layout const& a, Layout const& b) { return a.goodput_per_gpu > b.goodput_per_gpu; });
+  std::vector<RankedLayout> run() {
+    std::vector<RankedLayout> all = colocated();
+    for (RankedLayout const& layout : pairs()) all.push_back(layout);
+    for (RankedLayout const& layout : apart()) all.push_back(layout);
+    std::erase_if(all, [](RankedLayout const& layout) { return layout.goodput_per_gpu <= 0; });
+    std::stable_sort(all.begin(), all.end(), [](RankedLayout const& a, RankedLayout const& b) {
+      return a.goodput_per_gpu > b.goodput_per_gpu;
+    });
     return all;
   }
 
@@ -53,7 +54,7 @@ class Search {
             .kv_tokens = tokens};
   }
 
-  PipelineCluster unit(Layout const& layout) const {
+  PipelineCluster unit(RankedLayout const& layout) const {
     PipelineCluster cluster;
     if (layout.kind == LayoutKind::colocated) {
       cluster.instances = {instance(SimRole::mixed, layout.prefill)};
@@ -84,7 +85,7 @@ class Search {
     return plan_goodput({.meets = meets, .low_rate = high, .high_rate = 2 * high, .tolerance = 0.03 * high}).rate;
   }
 
-  void describe(Layout& layout) const {
+  void describe(RankedLayout& layout) const {
     double const rate = layout.goodput_per_gpu * layout.gpus;
     auto const cluster = unit(layout);
     auto const use = [&](double at_rate) {
@@ -98,14 +99,14 @@ class Search {
     layout.units = gpus() / layout.gpus;
   }
 
-  Layout finished(Layout layout) const {
+  RankedLayout finished(RankedLayout layout) const {
     layout.goodput_per_gpu = goodput(unit(layout), problem_.level) / layout.gpus;
     if (layout.goodput_per_gpu > 0) describe(layout);
     return layout;
   }
 
-  std::vector<Layout> colocated() const {
-    std::vector<Layout> all;
+  std::vector<RankedLayout> colocated() const {
+    std::vector<RankedLayout> all;
     for (int tp = 1; tp <= problem_.gpus_per_node; tp *= 2)
       for (int pp = 1; tp * pp <= gpus() && pp <= 8; ++pp) {
         ParallelDegree const degree{tp, pp};
@@ -118,13 +119,13 @@ class Search {
 
   static bool power_of_two(int number) { return (number & (number - 1)) == 0; }
 
-  std::vector<Layout> pairs() const {
+  std::vector<RankedLayout> pairs() const {
     LowAffinityInput const in{.model = placement(),
                               .gpus_per_node = problem_.gpus_per_node,
                               .max_nodes = std::min(2, problem_.nodes),
                               .rate = 1,
                               .goodput = {}};
-    std::vector<Layout> all;
+    std::vector<RankedLayout> all;
     for (PairedDegree const& degree : paired_candidates(in))
       if (power_of_two(degree.prefill.tp) && power_of_two(degree.decode.tp) && degree.prefill.pp <= 2 &&
           degree.decode.pp <= 2)
@@ -139,7 +140,7 @@ class Search {
 
   /// Both phases on any nodes: the degrees that are best alone, and the pair of degrees and numbers of instances that
   /// make the most of the cluster (the best degree alone may leave too few GPUs for the other phase).
-  std::vector<Layout> apart() const {
+  std::vector<RankedLayout> apart() const {
     ServiceLevel const any_tpot{problem_.level.ttft_ms, 1e12}, any_ttft{1e12, problem_.level.tpot_ms};
     Goodputs prefill, decode;
     auto model = placement();
@@ -151,7 +152,7 @@ class Search {
          .rate = 1,
          .prefill_goodput = [&](ParallelDegree d) { return prefill[d] = alone(SimRole::prefill, d, any_tpot); },
          .decode_goodput = [&](ParallelDegree d) { return decode[d] = alone(SimRole::decode, d, any_ttft); }});
-    Layout best{.kind = LayoutKind::apart, .limit = {}};
+    RankedLayout best{.kind = LayoutKind::apart, .limit = {}};
     double best_rate = 0;
     for (auto const& [prefill_degree, prefill_rate] : prefill)
       for (auto const& [decode_degree, decode_rate] : decode)
@@ -173,7 +174,7 @@ class Search {
   }
 
   /// Puts into `best` the numbers of instances whose rate per GPU exceeds `best_rate`; returns the better rate.
-  double fill(InstanceRate prefill, InstanceRate decode, double best_rate, Layout& best) const {
+  double fill(InstanceRate prefill, InstanceRate decode, double best_rate, RankedLayout& best) const {
     int const p = prefill.first.gpus(), d = decode.first.gpus();
     for (int prefills = 1; prefills * p + d <= gpus(); ++prefills)
       for (int decodes = 1; prefills * p + decodes * d <= gpus(); ++decodes) {
@@ -202,6 +203,6 @@ class Search {
 
 }  // namespace
 
-std::vector<Layout> search_layouts(LayoutProblem const& problem) { return Search(problem).run(); }
+std::vector<RankedLayout> search_layouts(LayoutProblem const& problem) { return Search(problem).run(); }
 
 }  // namespace windlass

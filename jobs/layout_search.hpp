@@ -21,7 +21,7 @@ struct LayoutProblem {
 
 enum class LayoutKind : std::uint8_t { colocated, pair_in_node, apart };
 
-struct Layout {
+struct RankedLayout {
   LayoutKind kind;
   ParallelDegree prefill, decode;                   ///< colocated: both the same
   int pp_cross = 1;                                 ///< nodes that a pair of instances spans
@@ -35,6 +35,6 @@ struct Layout {
 
 /// Colocated degrees, prefill-decode pairs inside nodes, and both phases apart on any nodes; the best first. Simulates
 /// every candidate with the roofline model. Layouts that meet the levels at no rate are left out.
-std::vector<Layout> search_layouts(LayoutProblem const& problem);
+std::vector<RankedLayout> search_layouts(LayoutProblem const& problem);
 
 }  // namespace windlass

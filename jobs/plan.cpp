@@ -40,7 +40,7 @@ char const* kind_name(LayoutKind kind) {
   return "";
 }
 
-std::string degrees(Layout const& layout) {
+std::string degrees(RankedLayout const& layout) {
   auto const one = [&](int count, ParallelDegree const& degree) {
     return text(count, " x tp", degree.tp, " pp", degree.pp * layout.pp_cross);
   };
@@ -49,11 +49,23 @@ std::string degrees(Layout const& layout) {
          " decode";
 }
 
-void print_table(std::vector<Layout> const& layouts, std::size_t rows) {
+/// As --layout takes it: all units of the cluster, and the ranks that are left.
+std::string layout_words(RankedLayout const& layout, LayoutProblem const& problem) {
+  auto const item = [&](char const* role, int count, ParallelDegree degree) {
+    return text(role, "=", count * layout.units, "xtp", degree.tp, "pp", degree.pp * layout.pp_cross);
+  };
+  int const spare = problem.nodes * problem.gpus_per_node - layout.units * layout.gpus;
+  std::string const rest = spare > 0 ? text(",spare=", spare) : "";
+  if (layout.kind == LayoutKind::colocated) return item("mixed", 1, layout.prefill) + rest;
+  return item("prefill", layout.prefill_instances, layout.prefill) + "," +
+         item("decode", layout.decode_instances, layout.decode) + rest;
+}
+
+void print_table(std::vector<RankedLayout> const& layouts, std::size_t rows) {
   std::printf("%-24s %-42s %5s %6s %10s %10s %9s %9s  %s\n", "layout", "one unit", "GPUs", "units", "req/s/GPU",
               "req/s all", "TTFT use", "TPOT use", "limit");
   for (std::size_t i = 0; i < layouts.size() && i < rows; ++i) {
-    Layout const& layout = layouts[i];
+    RankedLayout const& layout = layouts[i];
     std::printf("%-24s %-42s %5d %6d %10.3f %10.2f %8.0f%% %8.0f%%  %s\n", kind_name(layout.kind),
                 degrees(layout).c_str(), layout.gpus, layout.units, layout.goodput_per_gpu,
                 layout.goodput_per_gpu * layout.gpus * layout.units, 100 * layout.ttft_use, 100 * layout.tpot_use,
@@ -62,10 +74,10 @@ void print_table(std::vector<Layout> const& layouts, std::size_t rows) {
 }
 
 /// The advice: whether to disaggregate, and why.
-void print_advice(std::vector<Layout> const& layouts) {
-  Layout const *colocated = nullptr, *apart = nullptr;
-  for (Layout const& layout : layouts) {
-    Layout const*& best = layout.kind == LayoutKind::colocated ? colocated : apart;
+void print_advice(std::vector<RankedLayout> const& layouts) {
+  RankedLayout const *colocated = nullptr, *apart = nullptr;
+  for (RankedLayout const& layout : layouts) {
+    RankedLayout const*& best = layout.kind == LayoutKind::colocated ? colocated : apart;
     if (best == nullptr) best = &layout;
   }
   if (colocated == nullptr || apart == nullptr) {
@@ -115,7 +127,9 @@ int plan_command(std::vector<std::string> const& words) {
   }
   print_table(layouts, std::size_t(rows));
   print_advice(layouts);
-  std::printf("\nsbatch --nodes=%d --ntasks-per-node=%d\n", problem.nodes, problem.gpus_per_node);
+  std::printf(
+      "\nThe first layout as a job:\n  sbatch --nodes=%d --ntasks-per-node=%d …  windlass batch --layout %s …\n",
+      problem.nodes, problem.gpus_per_node, layout_words(layouts.front(), problem).c_str());
   return exit_done;
 }
 

@@ -15,11 +15,12 @@
 #include "src/sim/machine_cluster.hpp"
 #include "src/sim/pipeline_cluster.hpp"
 #include "src/sim/roofline_latency.hpp"
+#include "src/sim/shared_prefix.hpp"
 #include "src/sim/table_latency.hpp"
 
 namespace windlass {
 
-using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster, ElasticCluster>;
+using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster, ElasticCluster, SharedPrefixCluster>;
 
 /// What counts as served.
 struct ServiceGoal {

@@ -89,7 +89,7 @@ int devices_of(SimCluster const& cluster, JsonFields const& fields) {
 }
 
 SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
-  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices"});
+  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices", "shared_prompt_tokens"});
   PipelineCluster cluster;
   for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
   if (fields.has("link")) {
@@ -102,6 +102,8 @@ SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
   cluster.first_token = fields.choice_or<FirstToken>(
       "first_token", FirstToken::from_prefill,
       {{"from_prefill", FirstToken::from_prefill}, {"from_decode", FirstToken::from_decode}});
+  if (std::int64_t const shared = fields.integer_or("shared_prompt_tokens", 0, {0, 1e9}); shared > 0)
+    return SharedPrefixCluster{.cluster = std::move(cluster), .shared_tokens = shared};
   return cluster;
 }
 

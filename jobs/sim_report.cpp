@@ -44,8 +44,7 @@ RunFigures figures_of(ServiceGoal const& goal, std::vector<RequestOutcome> const
   return run;
 }
 
-RunFigures run(ServiceGoal const& goal, PipelineCluster const& cluster, Workload const& workload) {
-  auto const report = simulate(cluster, workload);
+RunFigures figures_of(ServiceGoal const& goal, PipelineCluster const& cluster, PipelineReport const& report) {
   auto figures = figures_of(goal, report.outcomes);
   double busy[3] = {}, count[3] = {}, steps = 0;
   for (std::size_t i = 0; i < report.use.size(); ++i) {
@@ -54,11 +53,24 @@ RunFigures run(ServiceGoal const& goal, PipelineCluster const& cluster, Workload
     count[role] += 1;
     steps += double(report.use[i].steps);
   }
+  std::int64_t peak = 0;
+  for (InstanceUse const& use : report.use) peak = std::max(peak, use.peak_kv_tokens);
   char const* const names[] = {"prefill_busy", "decode_busy", "mixed_busy"};
   for (std::size_t role = 0; role < 3; ++role)
     if (count[role] > 0) figures.details.emplace_back(names[role], busy[role] / count[role]);
   figures.details.emplace_back("steps", steps);
+  figures.details.emplace_back("peak_kv_tokens", double(peak));
   figures.details.emplace_back("transferred_tokens", double(report.transferred_tokens));
+  return figures;
+}
+
+RunFigures run(ServiceGoal const& goal, PipelineCluster const& cluster, Workload const& workload) {
+  return figures_of(goal, cluster, simulate(cluster, workload));
+}
+
+RunFigures run(ServiceGoal const& goal, SharedPrefixCluster const& shared, Workload const& workload) {
+  auto figures = figures_of(goal, shared.cluster, simulate(shared, workload));
+  figures.details.emplace_back("shared_tokens", double(shared.kept_tokens()));
   return figures;
 }
 

@@ -197,6 +197,46 @@ TEST(LoongServeTable68Scenario, ElasticInstancesServeMostMixedLengths) {
   EXPECT_GT(clusters[2].goodput_per_s, clusters[1].goodput_per_s);
 }
 
+TEST(ChunkAttentionTable87Scenario, SharedChunksServeMoreAndHoldLess) {
+  auto const clusters = simulated("chunkattention.json");
+
+  EXPECT_NEAR(clusters[0].goodput_per_s / clusters[1].goodput_per_s, 1.6, 0.3);  // published: 2.9 and 1.8
+  EXPECT_LT(detail(clusters[0], "peak_kv_tokens"), 0.6 * detail(clusters[1], "peak_kv_tokens"));
+}
+
+TEST(Planner, Opt175bOnFourNodesHasLayoutsThatFitTheCluster) {
+  LayoutProblem problem{
+      .model = {.layers = 96,
+                .hidden = 12288,
+                .heads = 96,
+                .kv_heads = 96,
+                .head_dim = 128,
+                .parameters = 175e9,
+                .weight_bytes = 350e9},
+      .device = {.flops_per_us = 312e6,
+                 .bytes_per_us = 2.039e6,
+                 .memory_bytes = 80e9,
+                 .link_bytes_per_us = 3e5,
+                 .node_link_bytes_per_us = 3.1e3},
+      .nodes = 4,
+      .gpus_per_node = 8,
+      .workload =
+          [](double rate) {
+            return make_workload({.requests = 60, .arrivals = {.rate_per_s = rate}, .lengths = share_gpt_lengths()});
+          },
+      .level = {.ttft_ms = 4000, .tpot_ms = 200},
+      .target = 0.9};
+
+  auto const layouts = search_layouts(problem);
+
+  ASSERT_FALSE(layouts.empty());
+  for (RankedLayout const& layout : layouts) {
+    EXPECT_LE(layout.gpus * layout.units, 32);
+    EXPECT_GE(layout.gpus, 6);  // 350 GB of weights
+    EXPECT_LE(layout.ttft_use, 1.5);
+  }
+}
+
 TEST(PdServeTable57Scenario, ThroughputOfThreeSplitsIsTheClosedForm) {
   auto const clusters = simulated("pdserve.json");
 
