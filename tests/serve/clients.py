@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -152,6 +153,18 @@ class Clients(unittest.TestCase):
         self.assertEqual(self.server.json("POST", "/detokenize", {"tokens": tokens["tokens"]}), {"prompt": words})
         chat = self.server.json("POST", "/tokenize", {"messages": [{"role": "user", "content": "hi"}]})
         self.assertGreater(chat["count"], 0)
+
+    def test_the_described_routes_are_the_ones_that_answer(self):
+        document = self.server.json("GET", "/openapi.json")
+
+        for path, operations in document["paths"].items():
+            for method in ("get", "post"):
+                status = self.server.request(method.upper(), path.replace("{model}", "tiny"), b"{}" if method == "post" else None)[0]
+                self.assertEqual(status == 405, method not in operations, (method, path))
+                self.assertNotEqual(status, 404, path)
+        names = document["components"]["schemas"]
+        used = re.findall(r'#/components/schemas/(\w+)', json.dumps(document))
+        self.assertEqual(set(used), set(names))
 
     def test_metrics_count_what_was_answered(self):
         before = self.server.metrics()

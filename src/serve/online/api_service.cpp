@@ -9,6 +9,7 @@
 #include "src/core/text.hpp"
 #include "src/serve/api_error.hpp"
 #include "src/serve/json_text.hpp"
+#include "src/serve/online/openapi.hpp"
 #include "src/serve/online/responses.hpp"
 #include "src/serve/online/text_routes.hpp"
 #include "src/serve/request_json.hpp"
@@ -45,9 +46,10 @@ struct ApiService::Route {
 
 ApiService::Route const* ApiService::find_route(std::string_view path) {
   using enum RouteNeeds;
-  static std::array<Route, 12> const routes = {{
+  static std::array<Route, 13> const routes = {{
       {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/version", PathIs::whole, "GET", key, &ApiService::version},
+      {"/openapi.json", PathIs::whole, "GET", key, &ApiService::openapi},
       {"/metrics", PathIs::whole, "GET", key, &ApiService::metrics_text},
       {"/v1/models", PathIs::whole, "GET", model, &ApiService::models},
       {"/v1/models/", PathIs::beginning, "GET", model, &ApiService::models},
@@ -172,6 +174,10 @@ ApiService::Reply ApiService::version(Route const& route, HttpRequest const&) {
   JsonText out;
   out.begin_object().member("version", config_.version).end_object();
   return respond(route, {.body = out.take()});
+}
+
+ApiService::Reply ApiService::openapi(Route const& route, HttpRequest const&) {
+  return respond(route, {.body = openapi_document(config_.version)});
 }
 
 ApiService::Reply ApiService::metrics_text(Route const& route, HttpRequest const&) {

@@ -56,6 +56,7 @@ class ApiService final : public HttpHandler {
   // On any thread; they throw InputError where the request is wrong.
   Reply health(Route const& route, HttpRequest const& request);
   Reply version(Route const& route, HttpRequest const& request);
+  Reply openapi(Route const& route, HttpRequest const& request);
   Reply metrics_text(Route const& route, HttpRequest const& request);
   Reply models(Route const& route, HttpRequest const& request);
   Reply generate(Route const& route, HttpRequest const& request);

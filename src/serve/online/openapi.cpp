@@ -1,0 +1,144 @@
+#include "src/serve/online/openapi.hpp"
+
+#include <array>
+#include <string_view>
+
+#include "src/serve/json_text.hpp"
+
+namespace windlass {
+namespace {
+
+struct Operation {
+  char const* path;
+  char const* method;
+  char const* summary;
+  char const* request;   ///< name of the schema of its body; null: none
+  char const* response;  ///< media type of a good answer
+};
+
+constexpr char const* json_type = "application/json";
+
+constexpr std::array<Operation, 12> operations = {{
+    {"/v1/completions", "post", "Continues prompts", "CompletionRequest", json_type},
+    {"/v1/chat/completions", "post", "Answers a chat", "ChatRequest", json_type},
+    {"/v1/responses", "post", "Answers an input of text", "ResponseRequest", json_type},
+    {"/v1/models", "get", "The model that is served", nullptr, json_type},
+    {"/v1/models/{model}", "get", "One model", nullptr, json_type},
+    {"/tokenize", "post", "Token ids of a prompt or a chat", "TokenizeRequest", json_type},
+    {"/detokenize", "post", "The text of token ids", "DetokenizeRequest", json_type},
+    {"/health", "get", "Whether the server takes requests", nullptr, json_type},
+    {"/ping", "get", "Whether the server takes requests", nullptr, json_type},
+    {"/version", "get", "The server's version", nullptr, json_type},
+    {"/metrics", "get", "Figures for Prometheus", nullptr, "text/plain"},
+    {"/openapi.json", "get", "This document", nullptr, json_type},
+}};
+
+/// Fields that completions and chats share; each piece is a list of JSON members.
+constexpr std::string_view sampling_fields = R"(
+"model": {"type": "string"},
+"temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+"top_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
+"top_k": {"type": ["integer", "null"], "minimum": -1},
+"min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+"presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+"frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
+"repetition_penalty": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 100},
+"max_tokens": {"type": ["integer", "null"], "minimum": 0},
+"min_tokens": {"type": ["integer", "null"], "minimum": 0},
+"n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+"seed": {"type": ["integer", "null"]},
+"stop": {"anyOf": [{"type": "null"}, {"type": "string", "minLength": 1},
+  {"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1}}]},
+"stop_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
+"allowed_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
+"logit_bias": {"type": ["object", "null"], "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}},
+"ignore_eos": {"type": ["boolean", "null"]},
+"skip_special_tokens": {"type": ["boolean", "null"]},
+"prompt_logprobs": {"type": ["integer", "null"], "minimum": 0},
+"truncate_prompt_tokens": {"type": ["integer", "null"], "minimum": -1},
+"return_token_ids": {"type": ["boolean", "null"]},
+"cache_salt": {"type": ["string", "null"]},
+"stream": {"type": ["boolean", "null"]},
+"stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}})";
+
+constexpr std::string_view completion_fields = R"(
+"prompt": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
+  {"type": "array", "items": {"type": "integer", "minimum": 0}},
+  {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0}}}]},
+"echo": {"type": ["boolean", "null"]},
+"logprobs": {"type": ["integer", "null"], "minimum": 0},)";
+
+constexpr std::string_view chat_fields = R"(
+"messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
+"tools": {"type": ["array", "null"], "items": {"type": "object"}},
+"tool_choice": {"enum": ["auto", "none", null]},
+"logprobs": {"type": ["boolean", "null"]},
+"top_logprobs": {"type": ["integer", "null"], "minimum": 0},
+"max_completion_tokens": {"type": ["integer", "null"], "minimum": 0},
+"add_generation_prompt": {"type": ["boolean", "null"]},
+"continue_final_message": {"type": ["boolean", "null"]},
+"chat_template_kwargs": {"type": ["object", "null"]},)";
+
+constexpr std::string_view other_schemas = R"(
+"Message": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"},
+  "content": {"anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "items": {"type": "object"}}]}}},
+"ResponseRequest": {"type": "object", "required": ["input"], "properties": {"model": {"type": "string"},
+  "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+  "instructions": {"type": ["string", "null"]}, "max_output_tokens": {"type": ["integer", "null"], "minimum": 0},
+  "temperature": {"type": ["number", "null"], "minimum": 0}, "stream": {"type": ["boolean", "null"]}}},
+"TokenizeRequest": {"type": "object", "properties": {"prompt": {"type": "string"},
+  "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+  "add_special_tokens": {"type": "boolean"}, "return_token_strs": {"type": "boolean"}}},
+"DetokenizeRequest": {"type": "object", "required": ["tokens"],
+  "properties": {"tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}},
+"Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",
+  "required": ["message", "type", "param", "code"], "properties": {"message": {"type": "string"},
+  "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}})";
+
+std::string object_schema(char const* required, std::string_view own, std::string_view shared) {
+  std::string schema = R"({"type":"object","required":[")";
+  schema.append(required).append(R"("],"properties":{)").append(own).append(shared).append("}}");
+  return schema;
+}
+
+void write_operation(JsonText& out, Operation const& operation) {
+  out.key(operation.method).begin_object().member("summary", operation.summary);
+  if (std::string_view(operation.path).find('{') != std::string_view::npos)
+    out.key("parameters").raw(R"([{"name":"model","in":"path","required":true,"schema":{"type":"string"}}])");
+  if (operation.request) {
+    std::string const reference = std::string("#/components/schemas/") + operation.request;
+    out.key("requestBody").begin_object().member("required", true).key("content").begin_object();
+    out.key(json_type).begin_object().key("schema").begin_object().member("$ref", reference);
+    out.end_object().end_object().end_object().end_object();
+  }
+  bool const open = std::string_view(operation.summary) == "Whether the server takes requests";
+  if (open) out.key("security").begin_array().end_array();
+  out.key("responses").begin_object().key("200").begin_object().member("description", "the answer");
+  out.key("content").begin_object().key(operation.response).begin_object().end_object();
+  if (operation.request) out.key("text/event-stream").begin_object().end_object();
+  out.end_object().end_object();
+  out.key("default").begin_object().member("description", "why there is none").key("content").begin_object();
+  out.key(json_type).raw(open ? "{}" : R"({"schema":{"$ref":"#/components/schemas/Error"}})").end_object();
+  out.end_object().end_object().end_object();
+}
+
+}  // namespace
+
+std::string openapi_document(std::string const& version) {
+  JsonText out;
+  out.begin_object().member("openapi", "3.1.0").key("info").begin_object().member("title", "Windlass");
+  out.member("version", version).end_object().key("security").raw(R"([{"key":[]}])").key("paths").begin_object();
+  for (Operation const& operation : operations) {
+    out.key(operation.path).begin_object();
+    write_operation(out, operation);
+    out.end_object();
+  }
+  out.end_object().key("components").begin_object();
+  out.key("securitySchemes").raw(R"({"key":{"type":"http","scheme":"bearer"}})").key("schemas").begin_object();
+  out.key("CompletionRequest").raw(object_schema("prompt", completion_fields, sampling_fields));
+  out.key("ChatRequest").raw(object_schema("messages", chat_fields, sampling_fields));
+  out.raw(other_schemas.substr(1)).end_object().end_object().end_object();
+  return out.take();
+}
+
+}  // namespace windlass
