@@ -43,17 +43,17 @@ def outcome(render):
 def wanted(name):
     """The conversations and variables that a model's template is tried on."""
     for conversation in CONVERSATIONS["conversations"]:
-        tools = conversation.startswith("tools") or name.startswith("hermes")
+        tools = conversation.startswith("tools")
         yield conversation, {"add_generation_prompt": not conversation.endswith("answered"), "tools": tools}
     yield "system", {"add_generation_prompt": True, "tools": True}
-    if name.startswith(("qwen3", "smollm3", "deepseek-v3")):
+    if name == "chatml-tools":
         for flag in (True, False):
             yield "reasoning", {"add_generation_prompt": True, "tools": False, "enable_thinking": flag, "thinking": flag}
 
 
 def model_cases(name, model):
     for conversation, variables in wanted(name):
-        given = dict(variables, **({"date_string": "21 Nov 2026"} if name.startswith("llama-3.") else {}))
+        given = dict(variables, **({"date_string": "21 Nov 2026"} if name == "headers-and-date" else {}))
         extra = {k: v for k, v in given.items() if k not in ("tools", "add_generation_prompt")}
 
         def render():

@@ -31,8 +31,8 @@ def write_templates():
     folder = HERE / "chat_template"
     folder.mkdir(exist_ok=True)
     conversations = json.loads((TEMPLATES / "conversations.json").read_text())
-    for name, conversation in [("qwen3", "tools_called"), ("mistral-nemo", "tools_called_twice"),
-                               ("smollm3", "reasoning"), ("qwen2.5", "parts")]:
+    for name, conversation in [("chatml-tools", "tools_called"), ("headers-and-date", "tools_called_twice"),
+                               ("instructions", "reasoning"), ("turns", "parts")]:
         model = json.loads((TEMPLATES / "models" / (name + ".json")).read_text())
         variables = {"messages": conversations["conversations"][conversation], "tools": conversations["tools"],
                      "add_generation_prompt": True, **model["special_tokens"]}
