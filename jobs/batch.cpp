@@ -11,10 +11,13 @@
 #include "jobs/drain_signals.hpp"
 #include "jobs/engine_setup.hpp"
 #include "jobs/exit_codes.hpp"
+#include "jobs/machine_share.hpp"
 #include "jobs/option_parsing.hpp"
 #include "jobs/status_file.hpp"
 #include "jobs/version.hpp"
 #include "mpi/job.hpp"
+#include "mpi/memory_limit.hpp"
+#include "src/core/bytes_text.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
 #include "src/serve/batch_job.hpp"
@@ -27,6 +30,7 @@ namespace {
 /// One run from the loaded model to the last record.
 class BatchRun {
  public:
+  /// Locks the output.
   BatchRun(BatchOptions const& options, DrainSignals const& signals, std::string mpi_library)
       : options_(options), signals_(signals), mpi_library_(std::move(mpi_library)), output_(options) {}
 
@@ -59,9 +63,10 @@ class BatchRun {
   void announce() const {
     if (options_.quiet) return;
     Model const& model = setup_->model;
-    log_info(text("windlass ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
+    log_info(text("version ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
                   model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
-                  ", ", setup_->threads, " threads, KV cache of ", setup_->kv_bytes >> 20, " MiB"));
+                  ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)), " for ",
+                  setup_->kv_tokens(), " tokens"));
     if (output_.finished().size() > 0)
       log_info(text("resuming: ", output_.finished().size(), " records are in ", options_.output));
   }
@@ -112,10 +117,19 @@ class BatchRun {
             .total_bytes = input.total_bytes()};
   }
 
-  void tell(BatchInput const& input, std::string const& status) const {
-    BatchReport const report = make_report(input, status);
-    if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
+  void tell(BatchInput const& input, std::string const& status) {
+    if (options_.quiet && options_.report_file.empty()) return;
+    BatchReport report = make_report(input, status);
+    if (status == "done") report.machine_share = machine_share(report);
     if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
+    if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
+  }
+
+  /// The engine and the weights make room for the buffer: the process never holds more than it did.
+  std::optional<MachineShare> machine_share(BatchReport const& report) {
+    setup_->engine.reset();
+    setup_->model.weights = {};
+    return measure_machine_share(report.engine, report.weight_bytes, *setup_->team);
   }
 
   BatchReport make_report(BatchInput const& input, std::string const& status) const {
@@ -144,6 +158,7 @@ class BatchRun {
                        .model_bytes = model.file_bytes,
                        .weight_bytes = model.weights.size_bytes(),
                        .kv_bytes = std::uint64_t(setup_->kv_bytes),
+                       .peak_resident_bytes = peak_resident_bytes(),
                        .arithmetic = output_.arithmetic(),
                        .configuration = options_.given};
     report.configuration["threads"] = text(setup_->threads);
@@ -178,10 +193,13 @@ int run_with_status(BatchOptions const& options, DrainSignals const& signals, St
   MpiJob const mpi(detect_launcher(process_environment()));
   if (mpi.place().world_ranks > 1) return refuse_several_ranks(mpi.place(), status);
   try {
+    BatchRun run(options, signals, mpi.library());
     status.write("running", "");
-    int const code = BatchRun(options, signals, mpi.library()).run();
+    int const code = run.run();
     status.write(code == exit_done ? "done" : "again", "");
     return code;
+  } catch (JournalInUse const&) {  // the status file may be that of the job which writes it
+    throw;
   } catch (std::exception const& error) {
     status.write("failed", error.what());
     throw;

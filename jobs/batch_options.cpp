@@ -67,17 +67,19 @@ po::options_description machine_options() {
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
-  options.add_options()("help", "print this");
+  options.add_options()("help,h", "print this");
   return options;
 }
 
 void check_files(BatchOptions const& options) {
-  namespace fs = std::filesystem;
   std::error_code failed;
-  if (options.input != "-" && !fs::exists(options.input, failed))
-    throw InputError(text("--input ", options.input, " does not exist"));
-  if (options.input != "-" && options.output != "-" && fs::equivalent(options.input, options.output, failed))
+  if (options.input != "-") require_readable_file("input", options.input);
+  if (options.output != "-") require_writable_place("output", options.output);
+  if (options.input != "-" && options.output != "-" &&
+      std::filesystem::equivalent(options.input, options.output, failed))
     throw InputError(text("--input and --output are one file (", options.output, "); name another output"));
+  require_writable_place("report", options.report_file);
+  require_writable_place("status-file", options.status_file);
 }
 
 BatchOptions from_values(po::variables_map const& values) {

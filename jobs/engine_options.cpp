@@ -1,6 +1,7 @@
 #include "jobs/engine_options.hpp"
 
 #include <boost/program_options/value_semantic.hpp>
+#include <filesystem>
 
 #include "jobs/option_parsing.hpp"
 #include "kernels/operations.hpp"
@@ -37,6 +38,16 @@ std::string shown(boost::any const& value) {
   if (auto const* number = boost::any_cast<double>(&value)) return text(*number);
   if (auto const* truth = boost::any_cast<bool>(&value)) return *truth ? "true" : "false";
   return "";
+}
+
+/// Model names of the Hugging Face hub are the commonest mistake here.
+void check_model_files(ModelConfig const& model) {
+  std::error_code failed;
+  if (!std::filesystem::exists(model.path, failed))
+    throw InputError(text("--model ", model.path,
+                          ": no such file or folder (models are not fetched by name); give a .gguf file or a Hugging "
+                          "Face model folder"));
+  if (!model.chat_template_file.empty()) require_readable_file("chat-template", model.chat_template_file);
 }
 
 }  // namespace
@@ -79,7 +90,7 @@ int at_least(po::variables_map const& values, char const* name, int least) {
 
 std::string required(po::variables_map const& values, char const* name) {
   if (!values.count(name) || values[name].as<std::string>().empty())
-    throw InputError(text("--", name, " is missing (windlass batch --help lists the options)"));
+    throw InputError(text("--", name, " is missing (--help lists the options)"));
   return values[name].as<std::string>();
 }
 
@@ -99,21 +110,23 @@ std::map<std::string, std::string> shown_options(po::variables_map const& values
 EngineOptions engine_options(po::variables_map const& values) {
   auto const words = [&](char const* name) { return values[name].as<std::string>(); };
   auto const set = [&](char const* name) { return values[name].as<bool>(); };
-  return {.model = {.path = required(values, "model"),
-                    .load = load_mode(words("load")),
-                    .precision = precision(words("precision")),
-                    .hf_overrides = words("hf-overrides"),
-                    .chat_template_file = words("chat-template"),
-                    .max_model_len = at_least(values, "max-model-len", 0)},
-          .backend = words("backend"),
-          .threads = at_least(values, "threads", 0),
-          .max_num_seqs = at_least(values, "max-num-seqs", 1),
-          .max_num_batched_tokens = at_least(values, "max-num-batched-tokens", 1),
-          .kv_cache_bytes = parse_bytes("kv-cache-memory", words("kv-cache-memory")),
-          .prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on,
-          .served_model_name = words("served-model-name"),
-          .max_logprobs = at_least(values, "max-logprobs", 0),
-          .use_model_sampling_defaults = set("use-model-sampling-defaults")};
+  EngineOptions options{.model = {.path = required(values, "model"),
+                                  .load = load_mode(words("load")),
+                                  .precision = precision(words("precision")),
+                                  .hf_overrides = words("hf-overrides"),
+                                  .chat_template_file = words("chat-template"),
+                                  .max_model_len = at_least(values, "max-model-len", 0)},
+                        .backend = words("backend"),
+                        .threads = at_least(values, "threads", 0),
+                        .max_num_seqs = at_least(values, "max-num-seqs", 1),
+                        .max_num_batched_tokens = at_least(values, "max-num-batched-tokens", 1),
+                        .kv_cache_bytes = parse_bytes("kv-cache-memory", words("kv-cache-memory")),
+                        .prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on,
+                        .served_model_name = words("served-model-name"),
+                        .max_logprobs = at_least(values, "max-logprobs", 0),
+                        .use_model_sampling_defaults = set("use-model-sampling-defaults")};
+  check_model_files(options.model);
+  return options;
 }
 
 RequestRules request_rules(EngineOptions const& options, Model const& model) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mpi/memory_limit.hpp"
+#include "src/core/bytes_text.hpp"
 #include "src/core/error.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
@@ -36,18 +37,38 @@ Operations const& choose_backend(std::string const& wanted, std::optional<std::s
   return operations(wanted);
 }
 
+/// Bytes of the pages that `block_tokens` tokens need, all layers.
+std::size_t block_bytes(EngineSetup const& setup, EngineOptions const& options) {
+  ModelSpec const& spec = setup.model.spec;
+  return KvShape{.layers = int(spec.layers.size()),
+                 .kv_heads = spec.kv_heads,
+                 .head_dim = spec.head_dim,
+                 .format = kv_format(options.model.precision, *setup.operations)}
+      .page_bytes();
+}
+
 /// No more than the running sequences can fill, and no more than a share of what is free.
 std::int64_t automatic_kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
-  ModelSpec const& spec = setup.model.spec;
-  KvShape const shape{.layers = int(spec.layers.size()),
-                      .kv_heads = spec.kv_heads,
-                      .head_dim = spec.head_dim,
-                      .format = kv_format(options.model.precision, *setup.operations)};
   double const blocks = double(setup.model.max_model_len + block_tokens - 1) / block_tokens + 1;
-  double const useful = double(shape.page_bytes()) * blocks * double(options.max_num_seqs);
+  double const useful = double(block_bytes(setup, options)) * blocks * double(options.max_num_seqs);
   std::uint64_t const free_bytes = available_memory_bytes();
   double const room = free_bytes == 0 ? double(fallback_kv_bytes) : double(free_bytes) * kv_share_of_free_memory;
   return std::int64_t(std::min(useful, room));
+}
+
+std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
+  std::int64_t const wanted = options.kv_cache_bytes;
+  auto const least = std::int64_t(block_bytes(setup, options));
+  std::int64_t const bytes = wanted > 0 ? wanted : automatic_kv_bytes(setup, options);
+  if (bytes < least)
+    throw InputError(text(wanted > 0 ? "--kv-cache-memory " : "the memory left for the KV cache, ", bytes,
+                          ": does not hold one page of ", block_tokens, " tokens, ", least,
+                          " bytes; raise --kv-cache-memory, by as much for every ", block_tokens, " tokens at once"));
+  std::uint64_t const free_bytes = available_memory_bytes();
+  if (wanted > 0 && free_bytes > 0 && std::uint64_t(wanted) > free_bytes)
+    log_warning(text("--kv-cache-memory ", bytes_text(std::uint64_t(wanted)), " is more than the ",
+                     bytes_text(free_bytes), " that are free: a full cache would end the program"));
+  return bytes;
 }
 
 }  // namespace
@@ -63,13 +84,17 @@ std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
   cpus.resize(std::size_t(setup->threads));
   setup->team = std::make_unique<ThreadTeam>(ThreadTeamConfig{.threads = setup->threads, .cpus = std::move(cpus)});
   setup->model = load_model(options.model, *setup->team);
-  setup->kv_bytes = options.kv_cache_bytes > 0 ? options.kv_cache_bytes : automatic_kv_bytes(*setup, options);
+  setup->kv_bytes = kv_bytes(*setup, options);
   EngineConfig const config{.precision = options.model.precision,
                             .max_sequences = options.max_num_seqs,
                             .chunk_tokens = options.max_num_batched_tokens,
                             .kv_bytes = setup->kv_bytes,
                             .prefix_reuse = options.prefix_reuse};
   setup->engine = std::make_unique<Engine>(setup->model, config, *setup->operations, setup->collective, *setup->team);
+  if (setup->kv_tokens() < setup->model.max_model_len)
+    log_warning(text("the KV cache holds ", setup->kv_tokens(), " tokens, fewer than the context of ",
+                     setup->model.max_model_len,
+                     ": longer requests are refused; raise --kv-cache-memory or lower --max-model-len"));
   return setup;
 }
 

@@ -23,6 +23,9 @@ struct EngineSetup {
   Model model;
   std::int64_t kv_bytes = 0;
   std::unique_ptr<Engine> engine;
+
+  /// That the KV cache holds.
+  std::int64_t kv_tokens() const { return std::int64_t(engine->counters().pages) * block_tokens; }
 };
 
 /// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its

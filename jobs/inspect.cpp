@@ -25,7 +25,7 @@ int inspect_command(std::vector<std::string> const& words) {
   options.add_options()("memory", po::value<std::string>()->default_value("0"), "such as 64GiB; 0: what is free here");
   options.add_options()("precision", po::value<std::string>()->default_value("fast"),
                         "f32 or fast: the KV cache's values");
-  options.add_options()("help", "print this");
+  options.add_options()("help,h", "print this");
   po::variables_map const values = parse_words(words, options, "model");
   if (values.count("help")) {
     std::cout << options;

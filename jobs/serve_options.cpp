@@ -62,7 +62,7 @@ po::options_description run_options() {
                         "keep one word about the run here: loading, running, done, again, failed");
   options.add_options()("config", po::value<std::string>(), "read options from this file: lines 'name = value'");
   options.add_options()("quiet", po::bool_switch(), "print nothing but warnings");
-  options.add_options()("help", "print this");
+  options.add_options()("help,h", "print this");
   return options;
 }
 

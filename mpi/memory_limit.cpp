@@ -15,18 +15,23 @@ namespace {
 constexpr double no_limit = std::numeric_limits<double>::infinity();
 constexpr double page_counter_max = 9e18;  ///< version 1 writes its largest number of bytes for "no limit"
 
+/// The value of a line "key:   123 kB" of a file in /proc.
+std::optional<double> bytes_of_line(std::string const& path, std::string const& key) {
+  FILE* const file = std::fopen(path.c_str(), "r");
+  if (file == nullptr) return std::nullopt;
+  std::string const form = key + ": %llu";
+  unsigned long long kilobytes = 0;
+  char line[256];
+  bool found = false;
+  while (!found && std::fgets(line, sizeof line, file) != nullptr)
+    found = std::sscanf(line, form.c_str(), &kilobytes) == 1;
+  std::fclose(file);
+  if (!found) return std::nullopt;
+  return double(kilobytes) * 1024;
+}
+
 double free_on_machine(std::string const& proc) {
-  std::string const path = proc + "/meminfo";  // "MemAvailable:   123 kB" lines: read the key, then skip the unit
-  if (FILE* const file = std::fopen(path.c_str(), "r")) {
-    unsigned long long kilobytes = 0;
-    char line[256];
-    bool found = false;
-    while (!found && std::fgets(line, sizeof line, file) != nullptr)
-      found = std::sscanf(line, "MemAvailable: %llu", &kilobytes) == 1;
-    std::fclose(file);
-    if (found) return double(kilobytes) * 1024;
-  }
-  return no_limit;
+  return bytes_of_line(proc + "/meminfo", "MemAvailable").value_or(no_limit);
 }
 
 double room_in(std::string const& folder, ControlGroup::Version version) {
@@ -53,6 +58,10 @@ std::uint64_t available_memory_bytes(MemorySources const& sources) {
   if (auto const group = find_control_group("memory", sources.proc, sources.cgroup))
     for (std::string const& folder : group->folders) least = std::min(least, room_in(folder, group->version));
   return least == no_limit ? 0 : std::uint64_t(least);
+}
+
+std::uint64_t peak_resident_bytes(MemorySources const& sources) {
+  return std::uint64_t(bytes_of_line(sources.proc + "/self/status", "VmHWM").value_or(0));
 }
 
 }  // namespace windlass

@@ -15,4 +15,7 @@ struct MemorySources {
 /// pages that can be dropped count as free), and room in the address-space limit. 0 where nothing can be found out.
 std::uint64_t available_memory_bytes(MemorySources const& sources = {});
 
+/// The most memory that this process has held at once since its start. 0 where it cannot be found out.
+std::uint64_t peak_resident_bytes(MemorySources const& sources = {});
+
 }  // namespace windlass

@@ -147,6 +147,16 @@ TEST_F(JournalTest, OverwriteStartsAnewOnlyAtBegin) {
   EXPECT_EQ(content(), "");
 }
 
+TEST_F(JournalTest, AFileThatWasNeverBegunIsNotLeftBehind) {
+  { Journal const mistaken({.path = path_}); }
+  EXPECT_FALSE(std::filesystem::exists(path_));
+  append_raw("");
+
+  { Journal const mistaken({.path = path_}); }
+
+  EXPECT_TRUE(std::filesystem::exists(path_));  // it was there before
+}
+
 TEST_F(JournalTest, ASecondOpenerIsRefusedAndToldTheOwner) {
   Journal journal({.path = path_});
   journal.begin(identity());

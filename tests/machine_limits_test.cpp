@@ -115,5 +115,12 @@ TEST_F(ControlGroupTest, AGroupThatIsNotMountedFallsBackToTheRoot) {
   EXPECT_EQ(available_memory_bytes({proc(), cgroup()}), 4000U);
 }
 
+TEST_F(ControlGroupTest, ThePeakOfThisProcessIsKnown) {
+  write("proc/self/status", "Name:\tx\nVmPeak:\t  900 kB\nVmHWM:\t  123 kB\nVmRSS:\t  100 kB\n");
+
+  EXPECT_EQ(peak_resident_bytes({proc(), cgroup()}), 123U * 1024);
+  EXPECT_GT(peak_resident_bytes(), 1'000'000U);
+}
+
 }  // namespace
 }  // namespace windlass

@@ -18,9 +18,11 @@ std::size_t checked_bytes(PagePoolConfig const& config) {
     throw InputError(text("KV pages of ", shape.layers, " layers, ", shape.kv_heads, " KV heads and head_dim ",
                           shape.head_dim, " are impossible: all must be positive and head_dim even"));
   if (config.pages == 0)
-    throw InputError(text("the KV pool holds no page: one takes ", shape.page_bytes(), " bytes; raise kv_bytes"));
+    throw InputError(
+        text("the KV pool holds no page: one takes ", shape.page_bytes(), " bytes; raise --kv-cache-memory"));
   if (config.pages > std::numeric_limits<std::size_t>::max() / shape.page_bytes())
-    throw InputError(text("a KV pool of ", config.pages, " pages does not fit into the address space; lower kv_bytes"));
+    throw InputError(
+        text("a KV pool of ", config.pages, " pages does not fit into the address space; lower --kv-cache-memory"));
   return config.pages * shape.page_bytes();
 }
 
@@ -28,7 +30,7 @@ std::byte* reserve(std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     throw InputError(text("cannot reserve ", bytes, " bytes for the KV pool (", std::strerror(errno),
-                          "); lower kv_bytes or raise the limit on address space (ulimit -v)"));
+                          "); lower --kv-cache-memory or raise the limit on address space (ulimit -v)"));
   madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: pools work without huge pages, only slower
   return static_cast<std::byte*>(memory);
 }

@@ -7,6 +7,7 @@
 
 #include "kernels/kv_layout.hpp"
 #include "kernels/pack.hpp"
+#include "src/core/bytes_text.hpp"
 #include "src/model/model_files.hpp"
 
 namespace windlass {
@@ -37,16 +38,6 @@ std::vector<TensorTypeSummary> summarize(TensorTable const& tensors) {
   for (auto const& [type, summary] : by_type) out.push_back(summary);
   std::stable_sort(out.begin(), out.end(), [](auto const& a, auto const& b) { return a.bytes > b.bytes; });
   return out;
-}
-
-std::string bytes_text(std::uint64_t bytes) {
-  char const* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = double(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(unit == 0 ? 0 : 1) << value << ' ' << units[unit];
-  return out.str();
 }
 
 void print_sizes(std::ostream& out, ModelSpec const& spec) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "src/core/bytes_text.hpp"
 #include "src/core/text.hpp"
 #include "src/serve/json_text.hpp"
 #include "src/serve/progress.hpp"
@@ -86,7 +87,8 @@ std::string report_json(BatchReport const& report) {
   for (std::string const& id : report.arithmetic) out.value(id);
   out.end_array().member("mixed_arithmetic", report.arithmetic.size() > 1);
   out.key("machine").begin_object().member("host", report.host).member("processor", report.processor);
-  out.member("cores", report.cores).member("threads", report.threads).end_object();
+  out.member("cores", report.cores).member("threads", report.threads);
+  out.member("peak_resident_bytes", report.peak_resident_bytes).end_object();
   out.key("versions").begin_object().member("windlass", report.version).member("commit", report.commit);
   out.member("mpi", report.mpi_library).end_object();
   out.key("configuration").begin_object();
@@ -109,6 +111,9 @@ std::string report_table(BatchReport const& report) {
   if (report.machine_share)
     table += row("machine's limit", text("weights read at ", rounded(report.machine_share->weights_gb_per_s), " of ",
                                          rounded(report.machine_share->read_gb_per_s), " GB/s"));
+  if (report.peak_resident_bytes > 0)
+    table += row("memory", text(bytes_text(report.peak_resident_bytes), " at most; weights ",
+                                bytes_text(report.weight_bytes), ", KV cache up to ", bytes_text(report.kv_bytes)));
   table += row("arithmetic", report.arithmetic.empty() ? "" : report.arithmetic.back());
   if (report.arithmetic.size() > 1)
     table += row("", "mixed with that of earlier runs: bits may differ between answers");

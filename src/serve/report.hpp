@@ -33,6 +33,7 @@ struct BatchReport {
   int cores = 0, threads = 0;
   std::string model_path, model_identity, architecture;
   std::uint64_t model_bytes = 0, weight_bytes = 0, kv_bytes = 0;
+  std::uint64_t peak_resident_bytes = 0;             ///< of the process; 0: unknown
   std::vector<std::string> arithmetic;               ///< more than one: answers of unlike arithmetic in one file
   std::map<std::string, std::string> configuration;  ///< every option with its effective value
   std::optional<MachineShare> machine_share;

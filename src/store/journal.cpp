@@ -28,9 +28,9 @@ JournalOwner this_process() {
       owner = text("process ", side->owner.pid, " on host ", side->owner.host);
   } catch (std::exception const&) {  // the message is worth more than the reason why it cannot name the owner
   }
-  throw InputError(text(path, ": is being written by ", owner,
-                        " (two jobs would answer every request twice); wait for "
-                        "it to end, stop it, or name another --output"));
+  throw JournalInUse(text(path, ": is being written by ", owner,
+                          " (two jobs would answer every request twice); wait for "
+                          "it to end, stop it, or name another --output"));
 }
 
 void lock(OpenFile const& file) {
@@ -47,7 +47,10 @@ void lock(OpenFile const& file) {
 
 }  // namespace
 
-Journal::Journal(JournalConfig config) : config_(std::move(config)), file_(config_.path, O_RDWR | O_CREAT | O_APPEND) {
+Journal::Journal(JournalConfig config)
+    : config_(std::move(config)),
+      made_(::access(config_.path.c_str(), F_OK) != 0),
+      file_(config_.path, O_RDWR | O_CREAT | O_APPEND) {
   if (!file_.regular()) throw InputError(text(config_.path, ": not a regular file; a journal needs one (or use '-')"));
   lock(file_);
   if (config_.existing == ExistingOutput::overwrite) return;
@@ -60,6 +63,10 @@ Journal::Journal(JournalConfig config) : config_(std::move(config)), file_(confi
                           " beside it, so it was not written by windlass batch; name another --output, or use "
                           "--overwrite to replace it"));
   }
+}
+
+Journal::~Journal() {
+  if (made_ && !writer_) ::unlink(config_.path.c_str());  // it is empty; where it cannot be removed it does no harm
 }
 
 void Journal::begin(JournalIdentity identity) {

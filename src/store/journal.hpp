@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "src/core/error.hpp"
 #include "src/store/journal_identity.hpp"
 #include "src/store/key_set.hpp"
 #include "src/store/line_writer.hpp"
@@ -22,13 +23,23 @@ struct JournalConfig {
   Microseconds commit_interval_us = 200'000;
 };
 
+/// Another job writes the file.
+class JournalInUse : public InputError {
+ public:
+  using InputError::InputError;
+};
+
 /// Local. Opening locks the file and changes none of its bytes; begin() does, so that a mistake elsewhere in the
 /// command line costs nothing.
 class Journal {
  public:
-  /// Opens (or makes) and locks the file. Throws InputError where another job has it or it is not a journal, FileError
-  /// where it cannot be opened.
+  /// Opens (or makes) and locks the file. Throws JournalInUse where another job has it, InputError where it is not a
+  /// journal, FileError where it cannot be opened.
   explicit Journal(JournalConfig config);
+  /// Removes a file that it made and never began.
+  ~Journal();
+  Journal(Journal const&) = delete;
+  Journal& operator=(Journal const&) = delete;
 
   /// What the run that began this file recorded; nothing where there is none or it will be overwritten.
   std::optional<JournalIdentity> const& recorded() const { return recorded_; }
@@ -47,6 +58,7 @@ class Journal {
   void write_side_file() const;
 
   JournalConfig const config_;
+  bool const made_;  ///< the file was not there before
   OpenFile file_;
   std::optional<JournalIdentity> recorded_;
   JournalIdentity identity_;

@@ -48,7 +48,7 @@ std::string model_difference(JournalIdentity const& recorded, JournalIdentity co
 std::string input_difference(JournalIdentity const& recorded, JournalIdentity const& now) {
   if (recorded.input_hash == now.input_hash && recorded.input_bytes == now.input_bytes) return {};
   auto const describe = [](JournalIdentity const& identity) {
-    if (identity.input_hash.empty()) return std::string("standard input");
+    if (identity.input_hash.empty()) return std::string("standard input or a pipe");
     return text(identity.input_bytes, " bytes with hash ", identity.input_hash);
   };
   return text("\n  input: was ", describe(recorded), ", is ", describe(now));
