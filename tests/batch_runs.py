@@ -106,7 +106,7 @@ class BatchTest(unittest.TestCase):
     def records(self, name="out.jsonl"):
         """custom_id -> record; every line must be whole and no custom_id come twice."""
         found = {}
-        for line in self.read(name).decode().splitlines():
+        for line in self.read(name).splitlines():
             record = json.loads(line)
             self.assertNotIn(record["custom_id"], found)
             found[record["custom_id"]] = record
