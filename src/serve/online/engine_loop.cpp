@@ -99,8 +99,8 @@ void EngineLoop::hand_out(RequestRunner& runner) {
     add_news(id, std::move(answer));
     if (open_.erase(id) > 0) --open_count_;
   }
+  publish(runner.counters());  // before anyone can have the answers that they count
   deliver();
-  publish(runner.counters());
 }
 
 void EngineLoop::add_news(RequestId request, std::variant<ChoiceDelta, Answer> what) {
