@@ -32,7 +32,11 @@ class BatchRun {
  public:
   /// Locks the output.
   BatchRun(BatchOptions const& options, DrainSignals const& signals, std::string mpi_library)
-      : options_(options), signals_(signals), mpi_library_(std::move(mpi_library)), output_(options) {}
+      : options_(options),
+        signals_(signals),
+        mpi_library_(std::move(mpi_library)),
+        output_(options),
+        console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {}
 
   int run() {
     setup_ = set_up_engine(options_.engine, output_.recorded_arithmetic());
@@ -51,6 +55,7 @@ class BatchRun {
       problem = std::current_exception();
     }
     close(writer, problem);
+    console_.finish(progress(input));  // now that the last records are safe and counted
     bool const nothing_done = ledger_.counts().records() == 0 && run_errors_ > 0;
     std::string const status = problem || nothing_done ? "failed" : end == BatchEnd::done ? "done" : "again";
     tell(input, status);
@@ -73,25 +78,23 @@ class BatchRun {
 
   BatchEnd answer(BatchInput& input, AnswerWriter& writer) {
     EngineRunner runner(*setup_->engine);
-    ProgressConsole console(options_.quiet ? ProgressStyle::none : progress_style_of_standard_error());
     start_us_ = now_us();
     BatchJob job({.runner = runner,
                   .input = input,
                   .writer = writer,
                   .drain_wanted = [&] { return signals_.wanted(); },
-                  .on_progress = [&] { console.update([&] { return progress(input); }); }},
+                  .on_progress = [&] { console_.update([&] { return progress(input); }); }},
                  {.max_requests_running = options_.engine.max_num_seqs,
                   .drain_us = Microseconds(options_.drain_seconds * 1e6),
                   .job_seed = options_.seed});
-    BatchEnd end = BatchEnd::again;
     std::exception_ptr problem;
+    BatchEnd end = BatchEnd::again;
     try {
       end = job.run();
     } catch (...) {
       problem = std::current_exception();
     }
     run_errors_ = job.run_errors();
-    console.finish(progress(input));
     if (problem) std::rethrow_exception(problem);
     return end;
   }
@@ -174,6 +177,7 @@ class BatchRun {
   BatchOutput output_;
   std::unique_ptr<EngineSetup> setup_;
   BatchLedger ledger_;
+  ProgressConsole console_;
   std::int64_t run_errors_ = 0;
   Microseconds start_us_ = 0;
   double seconds_ = 0;

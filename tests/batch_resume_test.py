@@ -27,7 +27,7 @@ class Stopped(BatchTest):
     def setUp(self):
         super().setUp()
         self.slow = {"max_num_seqs": 4, "status_file": self.path("status"), "report": self.path("report.json")}
-        self.write("in.jsonl", as_lines(requests(60 if options.sanitized else 300)))
+        self.write("in.jsonl", as_lines(requests(30 if options.sanitized else 300)))
         if not Stopped.undisturbed:
             self.run_batch(**self.slow, output=self.path("undisturbed.jsonl"))
             Stopped.undisturbed = self.answers("undisturbed.jsonl"), len(self.read("undisturbed.jsonl"))
