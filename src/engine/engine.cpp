@@ -28,9 +28,11 @@ std::vector<std::unique_ptr<PagePool>> make_pools(Model const& model, EngineConf
     throw InputError(text("the KV pool of ", config.kv_bytes, " bytes cannot hold one page of ", block_tokens,
                           " tokens (", block_bytes, " bytes); give it more memory"));
   std::vector<std::unique_ptr<PagePool>> pools;
-  for (KvShape const& shape : shapes)
-    pools.push_back(std::make_unique<PagePool>(
-        PagePoolConfig{.shape = shape, .pages = std::uint32_t(std::min<std::size_t>(pages, UINT32_MAX))}));
+  for (KvShape const& shape : shapes) {
+    PagePoolConfig wanted{.shape = shape, .pages = std::uint32_t(std::min<std::size_t>(pages, UINT32_MAX))};
+    if (config.pool_memory) wanted.memory = config.pool_memory(int(pools.size()), wanted);
+    pools.push_back(std::make_unique<PagePool>(wanted));
+  }
   return pools;
 }
 
@@ -89,8 +91,7 @@ void Engine::State::answer_error(RequestId request, std::string message) {
   answers.push_back({.id = request, .error = std::move(message), .submitted_us = now, .finished_us = now});
 }
 
-void Engine::State::submit(Request request) {
-  if (std::string why = refusal(request); !why.empty()) return answer_error(request.id, std::move(why));
+std::shared_ptr<RequestState> Engine::State::new_request(Request request) {
   auto state = std::make_shared<RequestState>();
   state->block_seed =
       seed_of({.tenant = request.cache_salt, .model = identity, .arithmetic = arithmetic, .kv_format = kv});
@@ -100,6 +101,12 @@ void Engine::State::submit(Request request) {
   state->unfinished = request.choices;
   state->request = std::move(request);
   requests[state->request.id] = state;
+  return state;
+}
+
+void Engine::State::submit(Request request) {
+  if (std::string why = refusal(request); !why.empty()) return answer_error(request.id, std::move(why));
+  auto state = new_request(std::move(request));
   waiting.push_back(std::make_unique<Sequence>(std::move(state), 0, groups, model));
   waiting.back()->id = SequenceId{next_sequence++};
 }
@@ -108,6 +115,7 @@ void Engine::State::remove_cancelled() {
   auto const gone = [](auto const& sequence) { return sequence->owner().cancelled; };
   std::erase_if(waiting, gone);
   std::erase_if(running, gone);
+  std::erase_if(held, gone);
 }
 
 /// Files a finished sequence's choice; the last one completes the answer. Its blocks stay indexed.

@@ -2,18 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/operations.hpp"
 #include "src/core/collective.hpp"
 #include "src/core/thread_team.hpp"
+#include "src/engine/handoff.hpp"
 #include "src/engine/request.hpp"
+#include "src/kv/page_pool.hpp"
 #include "src/model/model.hpp"
 
 namespace windlass {
 
 enum class PrefixReuse : std::uint8_t { off, on };
+
+/// What becomes of a request whose prompt is computed and whose first tokens are drawn.
+enum class AfterPrompt : std::uint8_t {
+  decode,
+  hold  ///< it waits, with its pages, to be detached: another engine decodes
+};
+
+/// Memory for the pages of one layer group: where it is null, the engine takes its own.
+using PoolMemory = std::function<std::shared_ptr<PageMemory>(int group, PagePoolConfig const& wanted)>;
 
 struct EngineConfig {
   Precision precision = Precision::fast;
@@ -21,6 +35,8 @@ struct EngineConfig {
   int chunk_tokens = 512;     ///< prompt tokens prefilled in one step, at most
   std::int64_t kv_bytes = 0;  ///< of the page pool; 0: sized from memory by the caller before this
   PrefixReuse prefix_reuse = PrefixReuse::on;
+  AfterPrompt after_prompt = AfterPrompt::decode;
+  PoolMemory pool_memory = {};  ///< for pages that other processes shall reach
 };
 
 struct EngineCounters {
@@ -48,6 +64,19 @@ class Engine {
   /// last delta: the answer's error is its end.
   std::vector<ChoiceDelta> take_deltas();
   EngineCounters counters() const;
+
+  // Handoff between engines of one model and one arithmetic. The tokens are those of an engine that kept the request.
+  /// With AfterPrompt::hold: requests whose unfinished choices all wait to be detached, since the last call.
+  std::vector<RequestId> take_held();
+  /// Takes a request out between two steps, in whatever state; nothing where it is not known (finished, cancelled).
+  /// Its pages stay in use until the result is destroyed, which must be before the engine.
+  std::optional<DetachedRequest> detach(RequestId request);
+  /// Pages for the KV of the first `positions` positions of a request that shall be attached, as far as a row behind
+  /// them reads it. Evicts what nobody uses; nothing where that is not enough.
+  std::optional<SequencePages> reserve(int positions);
+  /// Goes on with a request whose pages lie in this engine's pools and hold what the other engine's held.
+  void attach(DetachedRequest request);
+  std::span<LayerGroup const> groups() const;  ///< with their pools; valid as long as the engine
 
  private:
   struct State;

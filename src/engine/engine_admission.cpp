@@ -24,7 +24,8 @@ void Engine::State::admit() {
   auto being_computed = names_being_computed();
   for (std::size_t i = 0; i < waiting.size() && int(running.size()) < config.max_sequences;) {
     Sequence& next = *waiting[i];
-    bool const reuses = config.prefix_reuse == PrefixReuse::on;
+    bool const attached = next.pages.blocks() > 0;
+    bool const reuses = config.prefix_reuse == PrefixReuse::on && !attached;
     if (reuses) {
       take_prefix(next);
       auto const& names = next.block_names();
@@ -35,14 +36,15 @@ void Engine::State::admit() {
         continue;
       }
     }
-    if (!ensure_pages(next, next.computed + std::min(next.pending(), config.chunk_tokens))) {
-      give_back_pages(next);
+    while (!ensure_pages(next, next.computed + std::min(next.pending(), config.chunk_tokens))) {
+      if (running.empty() && take_pages_of_waiting(i + 1)) continue;
+      if (!attached || running.empty()) give_back_pages(next);
       return;
     }
     if (reuses && next.pending() > 1)
       being_computed.insert(next.block_names().begin() + next.computed / block_tokens, next.block_names().end());
-    counts.cached_tokens += next.computed;
-    if (next.generated() == 0) next.owner().answer.cached_tokens = next.computed;
+    if (!attached) counts.cached_tokens += next.computed;
+    if (!attached && next.generated() == 0) next.owner().answer.cached_tokens = next.computed;
     running.push_back(std::move(waiting[i]));
     waiting.erase(waiting.begin() + std::ptrdiff_t(i));
   }
@@ -83,6 +85,7 @@ void Engine::State::preempt_last() {
 /// Preempts the sequences admitted last until `sequence` has its pages; false where it was preempted itself.
 bool Engine::State::make_room(Sequence& sequence, int positions) {
   while (!ensure_pages(sequence, positions)) {
+    if (running.size() == 1 && take_pages_of_waiting(0)) continue;
     bool const itself = running.back().get() == &sequence;
     preempt_last();
     if (itself) return false;

@@ -43,6 +43,7 @@ struct Engine::State {
   // engine.cpp
   void submit(Request request);
   std::string refusal(Request const& request) const;
+  std::shared_ptr<RequestState> new_request(Request request);
   void answer_error(RequestId request, std::string message);
   void remove_cancelled();
   void finish(Sequence& sequence);
@@ -55,6 +56,13 @@ struct Engine::State {
   bool make_room(Sequence& sequence, int positions);
   bool ensure_pages(Sequence& sequence, int positions);
   void preempt_last();
+
+  // engine_handoff.cpp
+  void hold_prefilled();
+  std::optional<DetachedRequest> detach(RequestId request);
+  std::optional<SequencePages> reserve(int positions);
+  void attach(DetachedRequest detached);
+  bool take_pages_of_waiting(std::size_t spared);
 
   // engine_step.cpp
   void step();
@@ -79,6 +87,8 @@ struct Engine::State {
   KvFormat kv;
   std::deque<std::unique_ptr<Sequence>> waiting;   // oldest first; preempted ones at the front
   std::vector<std::unique_ptr<Sequence>> running;  // in order of admission
+  std::vector<std::unique_ptr<Sequence>> held;     // with AfterPrompt::hold: prefilled, not detached
+  std::vector<RequestId> held_requests;            // of which take_held() has not told
   std::unordered_map<RequestId, std::weak_ptr<RequestState>> requests;
   std::vector<Answer> answers;
   std::vector<ChoiceDelta> deltas;

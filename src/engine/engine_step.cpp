@@ -139,11 +139,13 @@ void Engine::State::advance() {
   for (auto& sequence : running)
     if (sequence->finish_reason()) finish(*sequence);
   std::erase_if(running, [](auto const& sequence) { return sequence->finish_reason().has_value(); });
+  if (config.after_prompt == AfterPrompt::hold) hold_prefilled();
 }
 
 void Engine::State::index_blocks(Sequence& sequence) {
   int const full = sequence.computed / block_tokens;
-  if (config.prefix_reuse == PrefixReuse::off || full <= sequence.cursor.blocks) return;
+  bool const lent = sequence.page_owner == PageOwner::lender;
+  if (config.prefix_reuse == PrefixReuse::off || lent || full <= sequence.cursor.blocks) return;
   index.insert(sequence.cursor, sequence.tokens(), std::span(sequence.block_names()).first(std::size_t(full)),
                sequence.pages);
 }

@@ -86,6 +86,20 @@ ChoiceDelta Sequence::take_delta() {
   return delta;
 }
 
+DetachedChoice Sequence::take_progress() {
+  return {.choice = choice_, .tokens = std::move(out_.tokens), .logprobs = std::move(out_.logprobs)};
+}
+
+void Sequence::resume(DetachedChoice progress) {
+  for (std::size_t i = 0; i < progress.tokens.size(); ++i) {
+    std::optional<PositionLogprobs> logprobs;
+    if (i < progress.logprobs.size()) logprobs = std::move(progress.logprobs[i]);
+    append(progress.tokens[i], std::move(logprobs));
+  }
+  reported_tokens_ = out_.tokens.size();
+  reported_text_bytes_ = out_.text.size();
+}
+
 Choice Sequence::take_choice() {
   out_.finish = *finish_;
   return std::move(out_);

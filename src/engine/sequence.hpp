@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "src/engine/handoff.hpp"
 #include "src/engine/request.hpp"
 #include "src/engine/sampling.hpp"
 #include "src/engine/stop_text.hpp"
@@ -49,6 +50,10 @@ class Sequence {
   std::string const& error() const { return error_; }
   /// What append() added since the last call.
   ChoiceDelta take_delta();
+  /// What another engine needs to go on.
+  DetachedChoice take_progress();
+  /// Takes the tokens of another engine, which has reported them. Before the first append().
+  void resume(DetachedChoice progress);
   /// The finished stream, ready for the answer.
   Choice take_choice();
 
@@ -64,6 +69,7 @@ class Sequence {
   int computed = 0;  ///< leading tokens whose KV lies in `pages`
   SequencePages pages;
   PrefixCursor cursor;
+  PageOwner page_owner = PageOwner::engine;
 
  private:
   bool ends_text(TokenId token) const;

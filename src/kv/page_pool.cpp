@@ -41,19 +41,24 @@ void PagePool::Unmap::operator()(std::byte* memory) const { munmap(memory, bytes
 
 PagePool::PagePool(PagePoolConfig const& config)
     : shape_(config.shape),
-      memory_(reserve(checked_bytes(config)), Unmap{checked_bytes(config)}),
-      slots_(config.pages) {
+      memory_(config.memory ? nullptr : reserve(checked_bytes(config)), Unmap{checked_bytes(config)}),
+      shared_(config.memory),
+      base_(shared_ ? shared_->base : memory_.get()),
+      first_(shared_ ? shared_->first_page : 0),
+      pages_(config.pages),
+      slots_(shared_ ? shared_->all_pages : config.pages) {
+  ensure(first_ + std::uint64_t(pages_) <= slots_.size(), "a pool's own pages lie outside of the shared memory");
   free_.reserve(config.pages);
 }
 
 std::optional<PageId> PagePool::allocate() {
-  std::uint32_t index = fresh_;
+  std::uint32_t index = 0;
   if (!free_.empty()) {
     index = free_.back();
     free_.pop_back();
     std::memset(bytes(PageId{index}).data(), 0, shape_.page_bytes());
-  } else if (fresh_ < pages()) {
-    ++fresh_;
+  } else if (fresh_ < pages_) {
+    index = first_ + fresh_++;
   } else {
     return std::nullopt;
   }
@@ -65,7 +70,19 @@ std::optional<PageId> PagePool::allocate() {
 void PagePool::retain(PageId page) { ++used_slot(page).references; }
 
 void PagePool::release(PageId page) {
-  if (--used_slot(page).references == 0) free_.push_back(number(page));
+  Slot& slot = used_slot(page);
+  if (--slot.references > 0) return;
+  if (is_own(page))
+    free_.push_back(number(page));
+  else
+    returned_.push_back({page, std::exchange(slot.loans, 0)});
+}
+
+void PagePool::borrow(PageId page) {
+  ensure(number(page) < slots_.size() && !is_own(page), "a page is borrowed that no other process owns");
+  Slot& slot = slots_[number(page)];
+  ++slot.references;
+  ++slot.loans;
 }
 
 std::uint32_t PagePool::references(PageId page) const { return slots_.at(number(page)).references; }
@@ -73,7 +90,7 @@ std::uint32_t PagePool::references(PageId page) const { return slots_.at(number(
 std::uint32_t PagePool::generation(PageId page) const { return slots_.at(number(page)).generation; }
 
 std::span<std::byte> PagePool::bytes(PageId page) const {
-  return {memory_.get() + number(page) * shape_.page_bytes(), shape_.page_bytes()};
+  return {base_ + number(page) * shape_.page_bytes(), shape_.page_bytes()};
 }
 
 PagePool::Slot& PagePool::used_slot(PageId page) {
