@@ -6,11 +6,14 @@
 
 #include "jobs/batch_options.hpp"
 #include "jobs/batch_output.hpp"
+#include "jobs/batch_worker.hpp"
+#include "jobs/cluster.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/console.hpp"
 #include "jobs/drain_signals.hpp"
 #include "jobs/engine_setup.hpp"
 #include "jobs/exit_codes.hpp"
+#include "jobs/layout_table.hpp"
 #include "jobs/machine_share.hpp"
 #include "jobs/option_parsing.hpp"
 #include "jobs/status_file.hpp"
@@ -18,9 +21,11 @@
 #include "mpi/job.hpp"
 #include "mpi/memory_limit.hpp"
 #include "src/core/bytes_text.hpp"
+#include "src/core/error.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
 #include "src/serve/batch_job.hpp"
+#include "src/serve/distributed_runner.hpp"
 #include "src/serve/report.hpp"
 #include "src/store/atomic_file.hpp"
 
@@ -30,23 +35,24 @@ namespace {
 /// One run from the loaded model to the last record.
 class BatchRun {
  public:
-  /// Locks the output.
-  BatchRun(BatchOptions const& options, DrainSignals const& signals, std::string mpi_library)
+  /// Collective over the job. Locks the output.
+  BatchRun(BatchOptions const& options, DrainSignals const& signals, MpiJob const& mpi)
       : options_(options),
         signals_(signals),
-        mpi_library_(std::move(mpi_library)),
-        output_(options),
-        console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {}
+        mpi_(mpi),
+        plan_(plan_cluster(mpi, options.layout)),
+        console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
+    together([&] { output_ = std::make_unique<BatchOutput>(options_); });
+  }
 
   int run() {
-    setup_ = set_up_engine(options_.engine, output_.recorded_arithmetic());
+    set_up();
     RequestRules rules = request_rules(options_.engine, setup_->model);
     rules.job_seed = options_.seed;
-    output_.begin(options_, *setup_);
     announce();
-    BatchInput input(open_input(options_.input), rules, output_.finished(),
+    BatchInput input(open_input(options_.input), rules, output_->finished(),
                      {.max_line_bytes = options_.max_line_bytes});
-    AnswerWriter writer(output_.lines(), ledger_, setup_->model.tokenizer.get());
+    AnswerWriter writer(output_->lines(), ledger_, setup_->model.tokenizer.get());
     std::exception_ptr problem;
     BatchEnd end = BatchEnd::again;
     try {
@@ -64,7 +70,47 @@ class BatchRun {
     return end == BatchEnd::done ? exit_done : exit_again;
   }
 
+  /// Without an end the others would wait for this rank.
+  ~BatchRun() {
+    if (remote_) remote_->shut_down({.failed = 1});
+  }
+  std::size_t lost_instances() const { return remote_ ? remote_->lost_instances() : 0; }
+
  private:
+  /// A problem of one rank is everybody's: all reach the same collective calls, or leave together.
+  template <class Attempt>
+  void together(Attempt attempt) {
+    std::exception_ptr own;
+    std::string words;
+    try {
+      attempt();
+    } catch (std::exception const& error) {
+      own = std::current_exception();
+      words = error.what();
+    }
+    try {
+      agree(mpi_, words);
+    } catch (InputError const&) {
+      if (own) std::rethrow_exception(own);
+      throw;
+    }
+  }
+
+  void set_up() {
+    auto const recorded = output_->recorded_arithmetic();
+    from_rank_0(mpi_, recorded.value_or(""));
+    together([&] {
+      setup_ = set_up_engine(options_.engine, recorded, plan_.own_place());
+      output_->begin(options_, *setup_);
+    });
+    agree_on(mpi_, model_and_arithmetic(*setup_));
+    if (mpi_.place().world_ranks == 1) return;
+    Engine* const engine = plan_.own_instance() != nullptr ? setup_->engine.get() : nullptr;
+    cluster_ = std::make_unique<Cluster>(mpi_, plan_, engine, options_.transport);
+    remote_ = std::make_unique<DistributedRunner>(cluster_->courier(), plan_.layout.instances, DistributedConfig{});
+    cluster_->start_worker();
+  }
+
   void announce() const {
     if (options_.quiet) return;
     Model const& model = setup_->model;
@@ -72,19 +118,23 @@ class BatchRun {
                   model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
                   ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)), " for ",
                   setup_->kv_tokens(), " tokens"));
-    if (output_.finished().size() > 0)
-      log_info(text("resuming: ", output_.finished().size(), " records are in ", options_.output));
+    if (cluster_)
+      log_info(to_text(plan_.layout, plan_.map) +
+               (cluster_->transport_name().empty() ? "" : "KV moves by " + cluster_->transport_name()));
+    if (output_->finished().size() > 0)
+      log_info(text("resuming: ", output_->finished().size(), " records are in ", options_.output));
   }
 
   BatchEnd answer(BatchInput& input, AnswerWriter& writer) {
-    EngineRunner runner(*setup_->engine);
+    EngineRunner local(*setup_->engine);
+    RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : local;
     start_us_ = now_us();
     BatchJob job({.runner = runner,
                   .input = input,
                   .writer = writer,
                   .drain_wanted = [&] { return signals_.wanted(); },
                   .on_progress = [&] { console_.update([&] { return progress(input); }); }},
-                 {.max_requests_running = options_.engine.max_num_seqs,
+                 {.max_requests_running = options_.engine.max_num_seqs * int(plan_.layout.instances.size()),
                   .drain_us = Microseconds(options_.drain_seconds * 1e6),
                   .job_seed = options_.seed});
     std::exception_ptr problem;
@@ -95,8 +145,25 @@ class BatchRun {
       problem = std::current_exception();
     }
     run_errors_ = job.run_errors();
+    engine_counters_ = runner.counters();
+    if (!problem) problem = end_cluster();
     if (problem) std::rethrow_exception(problem);
     return end;
+  }
+
+  /// A run that should have moved KV and moved none is wrong, however right its answers are.
+  std::exception_ptr end_cluster() {
+    if (!remote_) return nullptr;
+    remote_->shut_down({.failed = 0});
+    MovedKv const& moved = remote_->moved();
+    if (!options_.quiet && !cluster_->transport_name().empty())
+      log_info(text("KV moved: ", moved.requests, " requests, ", moved.pages, " pages, ", moved.bytes >> 20, " MiB in ",
+                    moved.microseconds / 1000, " ms of handoffs by ", cluster_->transport_name(), "; ", moved.failed,
+                    " prompts were computed again"));
+    if (moved.requests > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
+    return std::make_exception_ptr(
+        std::runtime_error("no KV moved although prefill and decode are separate: every prompt was computed twice; try "
+                           "--transport message"));
   }
 
   /// What was answered is written even where the run failed; its first problem is the one that is told.
@@ -123,7 +190,7 @@ class BatchRun {
   void tell(BatchInput const& input, std::string const& status) {
     if (options_.quiet && options_.report_file.empty()) return;
     BatchReport report = make_report(input, status);
-    if (status == "done") report.machine_share = machine_share(report);
+    if (status == "done" && !remote_) report.machine_share = machine_share(report);  // one process can measure alone
     if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
     if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
   }
@@ -145,12 +212,12 @@ class BatchRun {
                        .run_errors = run_errors_,
                        .seconds = seconds_,
                        .load_seconds = model.load_seconds,
-                       .engine = setup_->engine->counters(),
+                       .engine = engine_counters_,
                        .ttft = ledger_.ttft(),
                        .tpot = ledger_.tpot(),
                        .version = program_version(),
                        .commit = program_commit(),
-                       .mpi_library = mpi_library_,
+                       .mpi_library = mpi_.library(),
                        .host = host,
                        .processor = setup_->cores.processor,
                        .cores = setup_->cores.machine_cores,
@@ -162,7 +229,7 @@ class BatchRun {
                        .weight_bytes = model.weights.size_bytes(),
                        .kv_bytes = std::uint64_t(setup_->kv_bytes),
                        .peak_resident_bytes = peak_resident_bytes(),
-                       .arithmetic = output_.arithmetic(),
+                       .arithmetic = output_->arithmetic(),
                        .configuration = options_.given};
     report.configuration["threads"] = text(setup_->threads);
     report.configuration["backend"] = setup_->operations->name;
@@ -173,9 +240,13 @@ class BatchRun {
 
   BatchOptions const& options_;
   DrainSignals const& signals_;
-  std::string mpi_library_;
-  BatchOutput output_;
+  MpiJob const& mpi_;
+  ClusterPlan plan_;
+  std::unique_ptr<BatchOutput> output_;
   std::unique_ptr<EngineSetup> setup_;
+  std::unique_ptr<Cluster> cluster_;  ///< with several ranks
+  std::unique_ptr<DistributedRunner> remote_;
+  EngineCounters engine_counters_;
   BatchLedger ledger_;
   ProgressConsole console_;
   std::int64_t run_errors_ = 0;
@@ -183,24 +254,21 @@ class BatchRun {
   double seconds_ = 0;
 };
 
-/// The same on every rank, so that all leave together; rank 0 says why.
-int refuse_several_ranks(WorldPlace place, StatusFile const& status) {
-  if (place.world_rank != 0) return exit_usage;
-  std::string const reason =
-      text("started with ", place.world_ranks, " ranks, and this version runs one; use mpirun -n 1");
-  status.write("failed", reason);
-  log_info("error: " + reason);
-  return exit_usage;
+/// With dead ranks MPI_Finalize may never return.
+[[noreturn]] void leave(int code) {
+  std::fflush(nullptr);
+  ::_exit(code);
 }
 
 int run_with_status(BatchOptions const& options, DrainSignals const& signals, StatusFile const& status) {
   MpiJob const mpi(detect_launcher(process_environment()));
-  if (mpi.place().world_ranks > 1) return refuse_several_ranks(mpi.place(), status);
+  if (mpi.place().world_rank != 0) return run_batch_worker(options, mpi);
   try {
-    BatchRun run(options, signals, mpi.library());
+    BatchRun run(options, signals, mpi);
     status.write("running", "");
     int const code = run.run();
     status.write(code == exit_done ? "done" : "again", "");
+    if (run.lost_instances() > 0) leave(code);
     return code;
   } catch (JournalInUse const&) {  // the status file may be that of the job which writes it
     throw;

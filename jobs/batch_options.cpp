@@ -64,11 +64,21 @@ po::options_description answer_options() {
 po::options_description machine_options() {
   po::options_description options("Machine", help_width, help_text_width);
   add_machine_options(options);
+  options.add_options()("layout", with_default<std::string>("auto"),
+                        "who does what under mpirun or srun: auto, mixed=3, prefill=2,decode=1,spare=1, "
+                        "controller=dedicated (windlass inspect topology --layout L shows it)");
+  options.add_options()("transport", with_default<std::string>("auto"),
+                        "how KV moves between instances: auto, window (MPI one-sided) or message");
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
   options.add_options()("help,h", "print this");
   return options;
+}
+
+std::string transport(std::string const& name) {
+  if (name == "auto" || name == "window" || name == "message") return name;
+  throw InputError(text("--transport ", name, " does not exist; use auto, window or message"));
 }
 
 void check_files(BatchOptions const& options) {
@@ -97,6 +107,8 @@ BatchOptions from_values(po::variables_map const& values) {
       .report_file = words("report"),
       .status_file = words("status-file"),
       .quiet = set("quiet"),
+      .layout = parse_layout(words("layout")),
+      .transport = transport(words("transport")),
       .given = shown_options(values)};
   check_files(options);
   return options;

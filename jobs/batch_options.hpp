@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "jobs/engine_options.hpp"
+#include "src/policy/layout.hpp"
 #include "src/store/journal.hpp"
 
 namespace windlass {
@@ -22,6 +23,8 @@ struct BatchOptions {
   std::size_t max_line_bytes = 0;
   std::string report_file, status_file;
   bool quiet = false;
+  Layout layout;                             ///< of the ranks
+  std::string transport;                     ///< "auto" or a name: how KV moves between instances
   std::map<std::string, std::string> given;  ///< every option with its value, for the report
 };
 

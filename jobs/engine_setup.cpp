@@ -16,13 +16,13 @@ namespace {
 constexpr double kv_share_of_free_memory = 0.7;
 constexpr std::int64_t fallback_kv_bytes = std::int64_t{4} << 30;  ///< where free memory cannot be found out
 
-int thread_count(int wanted, CoreSet const& cores) {
+int thread_count(int wanted, CoreSet const& cores, EnginePlace const& place) {
   int const possible = int(cores.cpus.size());
   if (wanted > possible)
     throw InputError(text("--threads ", wanted, ": this process may use ", possible,
                           " cores (more threads than cores "
                           "slow each other down); use at most that, or widen the binding (mpirun --bind-to none)"));
-  if (wanted == 0 && possible < cores.machine_cores)
+  if (wanted == 0 && place.cpus.empty() && possible < cores.machine_cores)
     log_info(
         text("bound to ", possible, " of ", cores.machine_cores, " cores; mpirun --bind-to none gives all of them"));
   return wanted == 0 ? cores.usable_threads() : wanted;
@@ -48,18 +48,19 @@ std::size_t block_bytes(EngineSetup const& setup, EngineOptions const& options) 
 }
 
 /// No more than the running sequences can fill, and no more than a share of what is free.
-std::int64_t automatic_kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
+std::int64_t automatic_kv_bytes(EngineSetup const& setup, EngineOptions const& options, int host_ranks) {
   double const blocks = double(setup.model.max_model_len + block_tokens - 1) / block_tokens + 1;
   double const useful = double(block_bytes(setup, options)) * blocks * double(options.max_num_seqs);
   std::uint64_t const free_bytes = available_memory_bytes();
-  double const room = free_bytes == 0 ? double(fallback_kv_bytes) : double(free_bytes) * kv_share_of_free_memory;
+  double const room =
+      free_bytes == 0 ? double(fallback_kv_bytes) : double(free_bytes) * kv_share_of_free_memory / host_ranks;
   return std::int64_t(std::min(useful, room));
 }
 
-std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
+std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options, int host_ranks) {
   std::int64_t const wanted = options.kv_cache_bytes;
   auto const least = std::int64_t(block_bytes(setup, options));
-  std::int64_t const bytes = wanted > 0 ? wanted : automatic_kv_bytes(setup, options);
+  std::int64_t const bytes = wanted > 0 ? wanted : automatic_kv_bytes(setup, options, host_ranks);
   if (bytes < least)
     throw InputError(text(wanted > 0 ? "--kv-cache-memory " : "the memory left for the KV cache, ", bytes,
                           ": does not hold one page of ", block_tokens, " tokens, ", least,
@@ -74,22 +75,25 @@ std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options) {
 }  // namespace
 
 std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
-                                           std::optional<std::string> const& recorded_arithmetic) {
+                                           std::optional<std::string> const& recorded_arithmetic,
+                                           EnginePlace const& place) {
   auto setup = std::make_unique<EngineSetup>();
   setup->cores = find_cores();
-  setup->threads = thread_count(options.threads, setup->cores);
+  if (!place.cpus.empty()) setup->cores.cpus = place.cpus;
+  setup->threads = thread_count(options.threads, setup->cores, place);
   setup->operations = &choose_backend(options.backend, recorded_arithmetic);
   setup->arithmetic = arithmetic_id(*setup->operations, options.model.precision);
   auto cpus = setup->cores.cpus;
   cpus.resize(std::size_t(setup->threads));
   setup->team = std::make_unique<ThreadTeam>(ThreadTeamConfig{.threads = setup->threads, .cpus = std::move(cpus)});
   setup->model = load_model(options.model, *setup->team);
-  setup->kv_bytes = kv_bytes(*setup, options);
+  setup->kv_bytes = kv_bytes(*setup, options, place.host_ranks);
   EngineConfig const config{.precision = options.model.precision,
                             .max_sequences = options.max_num_seqs,
                             .chunk_tokens = options.max_num_batched_tokens,
                             .kv_bytes = setup->kv_bytes,
-                            .prefix_reuse = options.prefix_reuse};
+                            .prefix_reuse = options.prefix_reuse,
+                            .after_prompt = place.after_prompt};
   setup->engine = std::make_unique<Engine>(setup->model, config, *setup->operations, setup->collective, *setup->team);
   if (setup->kv_tokens() < setup->model.max_model_len)
     log_warning(text("the KV cache holds ", setup->kv_tokens(), " tokens, fewer than the context of ",

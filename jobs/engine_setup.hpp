@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "jobs/engine_options.hpp"
 #include "mpi/topology.hpp"
@@ -28,9 +29,17 @@ struct EngineSetup {
   std::int64_t kv_tokens() const { return std::int64_t(engine->counters().pages) * block_tokens; }
 };
 
+/// What a rank among others is given of its host, and what it does there.
+struct EnginePlace {
+  std::vector<int> cpus;  ///< empty: whatever the process may use
+  int host_ranks = 1;     ///< that share the host's memory
+  AfterPrompt after_prompt = AfterPrompt::decode;
+};
+
 /// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its
 /// backend where this machine has it), loads the model and sizes the KV cache. Throws InputError or FileError.
 std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
-                                           std::optional<std::string> const& recorded_arithmetic);
+                                           std::optional<std::string> const& recorded_arithmetic,
+                                           EnginePlace const& place = {});
 
 }  // namespace windlass

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "mpi/communicator.hpp"
 #include "mpi/mpi_error.hpp"
 #include "src/core/error.hpp"
 
@@ -35,6 +36,41 @@ std::vector<std::vector<std::byte>> gather_from_all(std::span<std::byte const> o
   for (std::size_t rank = 0; rank < ranks; ++rank)
     parts.emplace_back(all.begin() + offsets[rank], all.begin() + offsets[rank] + sizes[rank]);
   return parts;
+}
+
+Communicator duplicate_world() {
+  MPI_Comm copy = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");
+  Communicator owned(copy);
+  check_mpi(MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return owned;
+}
+
+Communicator pair_communicator(Communicator const& world, RankPair pair, int tag) {
+  MPI_Group everybody = MPI_GROUP_NULL, two = MPI_GROUP_NULL;
+  check_mpi(MPI_Comm_group(world.get(), &everybody), "MPI_Comm_group");
+  int const ranks[] = {pair.first, pair.second};
+  int code = MPI_Group_incl(everybody, 2, ranks, &two);
+  MPI_Comm made = MPI_COMM_NULL;
+  if (code == MPI_SUCCESS) code = MPI_Comm_create_group(world.get(), two, tag, &made);
+  if (two != MPI_GROUP_NULL) MPI_Group_free(&two);
+  MPI_Group_free(&everybody);
+  check_mpi(code, "MPI_Comm_create_group");
+  Communicator owned(made);
+  check_mpi(MPI_Comm_set_errhandler(made, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return owned;
+}
+
+Communicator host_communicator(Communicator const& world, Taking taking) {
+  MPI_Comm chosen = MPI_COMM_NULL, host = MPI_COMM_NULL;
+  int const color = taking == Taking::part ? 0 : MPI_UNDEFINED;
+  check_mpi(MPI_Comm_split(world.get(), color, 0, &chosen), "MPI_Comm_split");
+  if (chosen == MPI_COMM_NULL) return Communicator(MPI_COMM_NULL);
+  Communicator const owned(chosen);
+  check_mpi(MPI_Comm_split_type(chosen, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host), "MPI_Comm_split_type");
+  Communicator own_host(host);
+  check_mpi(MPI_Comm_set_errhandler(host, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return own_host;
 }
 
 }  // namespace windlass

@@ -47,7 +47,11 @@ class WireWriter {
   std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
-  void put_bytes(std::span<std::byte const> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  void put_bytes(std::span<std::byte const> bytes) {
+    std::size_t const before = bytes_.size();
+    bytes_.resize(before + bytes.size());
+    if (!bytes.empty()) std::memcpy(bytes_.data() + before, bytes.data(), bytes.size());
+  }
   std::vector<std::byte> bytes_;
 };
 

@@ -1,0 +1,170 @@
+// Handing KV from one rank to another, beside memcpy and plain MPI in the same run. One JSON line each.
+//   mpirun -n 2 --bind-to none kv_transfer_bench [--page-kib 1440] [--pages 64]
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "bench/arguments.hpp"
+#include "mpi/communicators.hpp"
+#include "mpi/job.hpp"
+#include "mpi/kv_exchange.hpp"
+#include "mpi/link_probe.hpp"
+#include "mpi/message_transport.hpp"
+#include "mpi/window_transport.hpp"
+#include "src/core/checksum.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr int rounds = 7;
+
+struct Setting {
+  std::size_t page_bytes = 0;
+  std::uint32_t pages = 0;
+  double bytes() const { return double(page_bytes) * pages; }
+};
+
+struct Limits {
+  double memcpy_gb_per_s = 0, mpi_gb_per_s = 0;
+};
+
+int own_rank() { return world_place().world_rank; }
+void meet() { gather_from_all({}); }
+
+void print(char const* what, Setting const& setting, double gb_per_s, Limits const& limits) {
+  if (own_rank() != 0) return;
+  std::printf(
+      "{\"operation\":\"kv_transfer\",\"what\":\"%s\",\"page_kib\":%zu,\"pages\":%u,\"gb_per_s\":%.2f,"
+      "\"share_of_memcpy\":%.2f,\"share_of_mpi\":%.2f}\n",
+      what, setting.page_bytes >> 10, setting.pages, gb_per_s, gb_per_s / limits.memcpy_gb_per_s,
+      limits.mpi_gb_per_s > 0 ? gb_per_s / limits.mpi_gb_per_s : 0);
+  std::fflush(stdout);
+}
+
+/// Best of some rounds on rank 0, all ranks in step.
+template <class Round>
+double best_gb_per_s(Setting const& setting, Round round) {
+  double best = 0;
+  for (int i = 0; i < rounds; ++i) {
+    meet();
+    Microseconds const begin = now_us();
+    round(i);
+    best = std::max(best, setting.bytes() / double(now_us() - begin) * 1e-3);
+  }
+  return best;
+}
+
+KvJob job_of(Setting const& setting, std::uint64_t transfer) {
+  KvJob job{.transfer = transfer, .peer_rank = 1 - own_rank()};
+  for (std::uint32_t page = 0; page < setting.pages; ++page) job.pages.push_back({.local = page, .remote = page});
+  return job;
+}
+
+/// The transport alone: bytes from pool to pool, nothing checked.
+double bytes_alone(KvTransport& transport, Setting const& setting) {
+  return best_gb_per_s(setting, [&](int round) {
+    KvJob const job = job_of(setting, std::uint64_t(round) + 1);
+    if (own_rank() == 0) {
+      transport.send(job);
+      while (!transport.sent(job)) transport.progress();
+    } else {
+      transport.receive(job);
+      bool const tells_itself = transport.kind() == TransportKind::message;
+      while (tells_itself && !transport.received(job)) transport.progress();
+    }
+    meet();
+    transport.forget(job);
+  });
+}
+
+KvEvent next_event(Courier& courier) {
+  for (;;)
+    if (auto const envelope = courier.receive(Inbox::worker, std::chrono::seconds(1)))
+      if (envelope->tag() == Tag::kv_event) return decode<KvEvent>(envelope->frame);
+}
+
+/// A whole handoff: offer, grant, bytes, checksums on both sides, end.
+double whole_handoff(KvTransport& transport, PoolRegion const& region, Setting const& setting) {
+  double best = 0;
+  Courier courier({.job_epoch = 1});
+  KvExchange exchange(courier, transport, {region}, {});
+  for (std::uint64_t transfer = 101; transfer < 101 + rounds; ++transfer) {
+    KvJob job = job_of(setting, transfer);
+    Microseconds const begin = now_us();
+    if (own_rank() == 0) {
+      HandoffOffer const offer{.transfer = transfer, .pages = setting.pages};
+      exchange.offer({.transfer = transfer, .to_rank = 1, .pages = std::move(job.pages), .offer = encode(offer, 1)});
+      if (next_event(courier).outcome != HandoffOutcome::arrived) throw std::runtime_error("a handoff failed");
+      best = std::max(best, setting.bytes() / double(now_us() - begin) * 1e-3);
+    } else {
+      while (true) {
+        auto const envelope = courier.receive(Inbox::worker, std::chrono::seconds(1));
+        if (envelope && envelope->tag() == Tag::handoff_offer) break;
+      }
+      exchange.grant({.transfer = transfer,
+                      .from_rank = 0,
+                      .pages = std::move(job.pages),
+                      .generations = std::vector<std::uint32_t>(setting.pages, 1)});
+      next_event(courier);
+    }
+  }
+  return best;
+}
+
+void measure(Setting const& setting) {
+  std::size_t const bytes = setting.page_bytes * setting.pages;
+  std::vector<std::byte> pool(bytes, std::byte(own_rank() + 1)), copy(bytes, std::byte{9});
+  PoolRegion const region{.base = pool.data(), .page_bytes = setting.page_bytes, .pages = setting.pages};
+  Limits limits;
+  limits.memcpy_gb_per_s = best_gb_per_s(setting, [&](int) {
+    if (own_rank() == 0) std::memcpy(copy.data(), pool.data(), bytes);
+  });
+  print("memcpy, one thread", setting, limits.memcpy_gb_per_s, limits);
+  limits.mpi_gb_per_s =
+      measure_link_gb_per_s({.message_bytes = setting.page_bytes, .messages = int(setting.pages)}, pool);
+  print("plain MPI_Isend", setting, limits.mpi_gb_per_s, limits);
+  std::uint64_t sum = 0;
+  double const checked = best_gb_per_s(setting, [&](int i) {
+    if (own_rank() == 0) sum += checksum(pool, std::uint64_t(i));
+  });
+  if (sum == 1) std::puts("");  // so that the sums are computed
+  print("checksum, one thread", setting, checked, limits);
+  {
+    MessageTransport message({region});
+    print("message, bytes alone", setting, bytes_alone(message, setting), limits);
+    print("message, whole handoff", setting, whole_handoff(message, region, setting), limits);
+  }
+  KvLink const link{.first_rank = 0, .second_rank = 1};
+  try {
+    WindowTransport window({region}, std::span(&link, 1));
+    print("window (MPI_Win_create), bytes alone", setting, bytes_alone(window, setting), limits);
+    print("window (MPI_Win_create), whole handoff", setting, whole_handoff(window, region, setting), limits);
+  } catch (std::runtime_error const& error) {
+    if (own_rank() == 0) std::fprintf(stderr, "no windows here: %s\n", error.what());
+  }
+}
+
+int run(int argc, char** argv) {
+  MpiJob const job(detect_launcher([](char const* name) -> std::optional<std::string> {
+    char const* const value = std::getenv(name);
+    return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+  }));
+  if (job.place().world_ranks != 2) throw InputError("start it with mpirun -n 2");
+  bench::Arguments const arguments(argc, argv, {{"page-kib", "1440"}, {"pages", "64"}});
+  measure({.page_bytes = std::size_t(arguments.integer("page-kib")) << 10,
+           .pages = std::uint32_t(arguments.integer("pages"))});
+  return 0;
+}
+
+}  // namespace
+}  // namespace windlass
+
+int main(int argc, char** argv) {
+  try {
+    return windlass::run(argc, argv);
+  } catch (std::exception const& error) {
+    std::fprintf(stderr, "kv_transfer_bench: %s\n", error.what());
+    return 2;
+  }
+}

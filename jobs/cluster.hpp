@@ -1,0 +1,74 @@
+/// The ranks of a job as instances: who does what, what each one is given, and how KV moves between them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "jobs/engine_setup.hpp"
+#include "mpi/courier.hpp"
+#include "mpi/job.hpp"
+#include "mpi/job_map.hpp"
+#include "mpi/kv_exchange.hpp"
+#include "src/policy/layout_plan.hpp"
+#include "src/serve/worker.hpp"
+
+namespace windlass {
+
+/// Who does what. The same on every rank.
+struct ClusterPlan {
+  JobMap map;
+  LayoutPlan layout;
+  int world_rank = 0;
+  std::uint64_t job_epoch = 0;
+
+  /// The instance that this rank computes for; null: it is spare, or the controller alone.
+  PlannedInstance const* own_instance() const;
+  EnginePlace own_place() const;
+  bool hands_over_kv() const;  ///< there are prefill instances
+};
+
+/// Collective over the job. Throws the same InputError on every rank where the layout cannot be, or asks for degrees
+/// that this version does not compute.
+ClusterPlan plan_cluster(MpiJob const& job, Layout const& wanted);
+
+/// Collective: every rank says what is wrong with it (nothing: empty). Throws one InputError that names the first rank
+/// with a problem on all of them, so that all leave together.
+void agree(MpiJob const& job, std::string const& problem);
+/// Collective: what rank 0 says.
+std::string from_rank_0(MpiJob const& job, std::string const& words);
+/// Collective: throws on every rank where ranks with an engine differ in `words` (model and arithmetic).
+void agree_on(MpiJob const& job, std::string const& words);
+
+/// What agree_on() compares.
+std::string model_and_arithmetic(EngineSetup const& setup);
+
+/// The running job of one rank: its courier, its transport, its worker.
+class Cluster {
+ public:
+  /// Collective over the job. `engine` is null on a rank without an instance, and outlives this. `transport`: auto,
+  /// window or message.
+  Cluster(MpiJob const& job, ClusterPlan const& plan, Engine* engine, std::string const& transport);
+  ~Cluster();
+
+  Courier& courier() { return *courier_; }
+  std::string const& transport_name() const { return transport_name_; }
+  KvCounters kv_counters() const { return exchange_ ? exchange_->counters() : KvCounters{}; }
+
+  /// The worker's loop on a thread of its own (rank 0, beside the controller); without an engine nothing.
+  void start_worker();
+  void join_worker();
+  /// The worker's loop until the controller ends it; without an engine it waits for that end.
+  WorkerEnd run_worker();
+
+ private:
+  std::unique_ptr<KvTransport> transport_;
+  std::unique_ptr<Courier> courier_;
+  std::unique_ptr<KvExchange> exchange_;
+  std::unique_ptr<Worker> worker_;
+  std::string transport_name_;
+  std::jthread thread_;
+};
+
+}  // namespace windlass

@@ -1,0 +1,30 @@
+/// Requests and answers as bytes, between ranks. Times travel as "so long ago", since ranks' clocks start apart.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "src/core/clock.hpp"
+#include "src/engine/handoff.hpp"
+
+namespace windlass {
+
+/// Every decode function throws WireError where the bytes are not what an encode function gives.
+std::vector<std::byte> encode_request(Request const& request);
+Request decode_request(std::span<std::byte const> bytes);
+
+std::vector<std::byte> encode_answer(Answer const& answer, Microseconds now_us);
+Answer decode_answer(std::span<std::byte const> bytes, Microseconds now_us);
+
+/// A detached request without its pages: request, answer so far, unfinished choices.
+struct RequestProgress {
+  Request request;
+  Answer answer;
+  std::vector<DetachedChoice> choices;
+  int unfinished = 0;
+};
+std::vector<std::byte> encode_progress(DetachedRequest const& detached, Microseconds now_us);
+RequestProgress decode_progress(std::span<std::byte const> bytes, Microseconds now_us);
+
+}  // namespace windlass

@@ -1,0 +1,272 @@
+#include "src/serve/worker.hpp"
+
+#include <algorithm>
+
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+#include "src/kv/page_pool.hpp"
+#include "src/serve/wire_request.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr auto idle_patience = std::chrono::milliseconds(20);
+
+/// Names of the pages that a sequence's next row reads, in the one order that both sides use.
+std::vector<KvPageName> page_names(SequencePages const& pages, int computed, std::span<LayerGroup const> groups) {
+  std::vector<KvPageName> names;
+  int const blocks = blocks_for(computed);
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    int const first =
+        std::max(pages.first_block(int(group)), first_visible_block(computed, groups[group].window_tokens));
+    for (int block = std::min(first, blocks); block < blocks; ++block) {
+      PageId const page = *pages.block(block)[group];
+      names.push_back({.group = std::uint32_t(group),
+                       .block = std::uint32_t(block),
+                       .page = number(page),
+                       .generation = groups[group].pool->generation(page)});
+    }
+  }
+  return names;
+}
+
+bool same_places(std::vector<KvPageName> const& a, std::vector<KvPageName> const& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](KvPageName const& x, KvPageName const& y) { return x.group == y.group && x.block == y.block; });
+}
+
+std::vector<PagePair> local_pages(std::vector<KvPageName> const& names) {
+  std::vector<PagePair> pairs;
+  for (KvPageName const& name : names) pairs.push_back({.group = name.group, .local = name.page});
+  return pairs;
+}
+
+}  // namespace
+
+Worker::Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerConfig const& config)
+    : engine_(engine), courier_(courier), exchange_(exchange), config_(config) {}
+
+WorkerEnd Worker::run() {
+  while (!shutdown_) {
+    take_messages();
+    engine_.step();
+    hand_off_held();
+    retry_offers();
+    send_answers();
+    tell_load();
+    if (now_us() - courier_.heard_us(config_.controller_rank) > config_.controller_silence_us)
+      return WorkerEnd::controller_lost;
+  }
+  return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
+}
+
+void Worker::take_messages() {
+  auto patience = busy() ? std::chrono::microseconds(0) : std::chrono::microseconds(idle_patience);
+  while (auto const envelope = courier_.receive(Inbox::worker, patience)) {
+    patience = {};
+    try {
+      take(*envelope);
+    } catch (WireError const& error) {
+      log_warning(text("rank ", courier_.world_rank(), ": a message from rank ", envelope->source_rank,
+                       " was dropped: ", error.what()));
+    }
+  }
+}
+
+void Worker::take(Envelope const& envelope) {
+  Tag const tag = envelope.tag();
+  if (tag == Tag::submit) submit(envelope);
+  if (tag == Tag::cancel) cancel(envelope);
+  if (tag == Tag::handoff_offer) take_offer(envelope);
+  if (tag == Tag::kv_event) take_event(decode<KvEvent>(envelope.frame));
+  if (tag == Tag::shutdown && !shutdown_) shutdown_ = decode<Shutdown>(envelope.frame);
+}
+
+void Worker::submit(Envelope const& envelope) {
+  auto const message = decode<Submit>(envelope.frame);
+  Request request = decode_request(tail_of(envelope.frame));
+  request.id = RequestId{message.request};
+  assignments_[request.id] = {.epoch = message.request_epoch, .decode_rank = int(message.decode_rank)};
+  engine_.submit(std::move(request));
+}
+
+void Worker::cancel(Envelope const& envelope) {
+  auto const message = decode<Cancel>(envelope.frame);
+  RequestId const request{message.request};
+  auto const at = assignments_.find(request);
+  if (at == assignments_.end() || at->second.epoch != message.request_epoch) return;
+  assignments_.erase(at);
+  engine_.cancel(request);
+  std::erase_if(retries_, [&](Retry const& retry) { return retry.outgoing.detached.request.id == request; });
+}
+
+void Worker::hand_off_held() {
+  for (RequestId const request : engine_.take_held()) {
+    auto const at = assignments_.find(request);
+    auto detached = engine_.detach(request);
+    if (at == assignments_.end() || !detached) continue;  // cancelled
+    Assignment const assignment = at->second;
+    assignments_.erase(at);
+    offer({.detached = std::move(*detached), .assignment = assignment});
+  }
+}
+
+void Worker::offer(Outgoing outgoing) {
+  DetachedRequest const& detached = outgoing.detached;
+  auto const names = page_names(detached.pages, detached.computed, engine_.groups());
+  WireWriter tail;
+  for (KvPageName const& name : names) tail.put(name);
+  auto bytes = tail.take();
+  auto const progress = encode_progress(detached, now_us());
+  bytes.insert(bytes.end(), progress.begin(), progress.end());
+  KvShape const& shape = engine_.groups()[0].pool->shape();
+  HandoffOffer const message{
+      .transfer = next_transfer_++,
+      .request = number(detached.request.id),
+      .request_epoch = outgoing.assignment.epoch,
+      .part = {.end_layer = std::uint32_t(shape.layers), .end_head = std::uint32_t(shape.kv_heads)},
+      .pages = std::uint32_t(names.size()),
+      .computed_tokens = std::uint32_t(detached.computed)};
+  exchange_->offer({.transfer = message.transfer,
+                    .to_rank = outgoing.assignment.decode_rank,
+                    .pages = local_pages(names),
+                    .offer = encode(message, courier_.job_epoch(), bytes)});
+  outgoing_.emplace(message.transfer, std::move(outgoing));
+}
+
+/// A request without pages goes on at once: its prompt is computed again. Otherwise pages are granted as soon as there
+/// is room.
+void Worker::take_offer(Envelope const& envelope) {
+  auto const offer = decode<HandoffOffer>(envelope.frame);
+  std::span<std::byte const> rest;
+  auto const names = tail_elements<KvPageName>(tail_of(envelope.frame), offer.pages, &rest);
+  RequestProgress progress = decode_progress(rest, now_us());
+  RequestId const id{offer.request};
+  if (assignments_.contains(id))  // it is here already: the sender gave up an offer that had arrived
+    return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::arrived);
+  DetachedRequest request{.request = std::move(progress.request),
+                          .answer = std::move(progress.answer),
+                          .choices = std::move(progress.choices),
+                          .unfinished = progress.unfinished,
+                          .computed = int(offer.computed_tokens),
+                          .pages = SequencePages(engine_.groups())};
+  if (offer.pages > 0) {
+    auto pages = engine_.reserve(request.computed);
+    if (!pages) return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::refused);
+    if (!same_places(page_names(*pages, request.computed, engine_.groups()), names))
+      return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::damaged);
+    request.pages = std::move(*pages);
+    return accept(envelope, offer, std::move(request));
+  }
+  request.computed = 0;
+  assignments_[id] = {.epoch = offer.request_epoch, .decode_rank = courier_.world_rank()};
+  engine_.attach(std::move(request));
+  exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::arrived);
+}
+
+void Worker::accept(Envelope const& envelope, HandoffOffer const& offer, DetachedRequest request) {
+  auto const names = page_names(request.pages, request.computed, engine_.groups());
+  IncomingKv incoming{.transfer = offer.transfer, .from_rank = envelope.source_rank, .pages = local_pages(names)};
+  for (KvPageName const& name : names) incoming.generations.push_back(name.generation);
+  incoming_.emplace(
+      TransferKey(envelope.source_rank, offer.transfer),
+      Incoming{.request = std::move(request), .pages = SequencePages(engine_.groups()), .epoch = offer.request_epoch});
+  exchange_->grant(std::move(incoming));
+}
+
+void Worker::take_event(KvEvent const& event) {
+  switch (event.kind) {
+    case KvEventKind::sent:
+      return finish_outgoing(event);
+    case KvEventKind::received:
+      return finish_incoming(event);
+    case KvEventKind::closed:
+      incoming_.erase({int(event.peer_rank), event.transfer});
+      return;
+  }
+}
+
+void Worker::finish_outgoing(KvEvent const& event) {
+  auto const at = outgoing_.find(event.transfer);
+  if (at == outgoing_.end()) return;
+  Outgoing outgoing = std::move(at->second);
+  outgoing_.erase(at);
+  if (event.outcome == HandoffOutcome::refused) {
+    retries_.push_back({.at_us = now_us() + config_.retry_us, .outgoing = std::move(outgoing)});
+    return;
+  }
+  tell_moved(outgoing, event);
+  if (event.outcome == HandoffOutcome::arrived) return;
+  log_warning(text("rank ", courier_.world_rank(), ": KV for rank ", event.peer_rank,
+                   " did not arrive intact or in time; it computes the prompt again"));
+  outgoing.detached.pages.release_all();
+  outgoing.detached.computed = 0;
+  offer(std::move(outgoing));
+}
+
+void Worker::tell_moved(Outgoing const& outgoing, KvEvent const& event) {
+  if (outgoing.detached.computed == 0) return;
+  auto const names = page_names(outgoing.detached.pages, outgoing.detached.computed, engine_.groups());
+  courier_.send(config_.controller_rank, Moved{.request = number(outgoing.detached.request.id),
+                                               .request_epoch = outgoing.assignment.epoch,
+                                               .bytes = event.bytes,
+                                               .pages = names.size(),
+                                               .microseconds = event.microseconds,
+                                               .decode_rank = event.peer_rank,
+                                               .arrived = event.outcome == HandoffOutcome::arrived});
+}
+
+void Worker::finish_incoming(KvEvent const& event) {
+  auto const at = incoming_.find({int(event.peer_rank), event.transfer});
+  if (at == incoming_.end() || !at->second.request) return;
+  if (event.outcome != HandoffOutcome::arrived) {  // the sender may still write there
+    at->second.pages = std::move(at->second.request->pages);
+    at->second.request.reset();
+    return;
+  }
+  RequestId const id = at->second.request->request.id;
+  assignments_[id] = {.epoch = at->second.epoch, .decode_rank = courier_.world_rank()};
+  engine_.attach(std::move(*at->second.request));
+  incoming_.erase(at);
+}
+
+void Worker::retry_offers() {
+  auto const due = [now = now_us()](Retry const& retry) { return retry.at_us <= now; };
+  auto const first = std::stable_partition(retries_.begin(), retries_.end(), [&](auto const& r) { return !due(r); });
+  std::vector<Retry> ready(std::make_move_iterator(first), std::make_move_iterator(retries_.end()));
+  retries_.erase(first, retries_.end());
+  for (Retry& retry : ready) offer(std::move(retry.outgoing));
+}
+
+void Worker::send_answers() {
+  auto const answers = engine_.take_answers();
+  if (answers.empty()) return;
+  tell_load();
+  courier_.send(config_.controller_rank, Heartbeat{.load = courier_.load_of(courier_.world_rank())});
+  Microseconds const now = now_us();
+  for (Answer const& answer : answers) {
+    auto const at = assignments_.find(answer.id);
+    if (at == assignments_.end()) continue;  // cancelled
+    courier_.send(config_.controller_rank, Answered{.request = number(answer.id), .request_epoch = at->second.epoch},
+                  encode_answer(answer, now));
+    assignments_.erase(at);
+  }
+}
+
+void Worker::tell_load() {
+  EngineCounters const counters = engine_.counters();
+  auto const u = [](std::int64_t value) { return std::uint64_t(value); };
+  LoadSnapshot const load{.running = u(counters.running),
+                          .waiting = u(counters.waiting),
+                          .free_pages = counters.free_pages,
+                          .pages = counters.pages,
+                          .steps = u(counters.steps),
+                          .prompt_tokens = u(counters.prompt_tokens),
+                          .cached_tokens = u(counters.cached_tokens),
+                          .generated_tokens = u(counters.generated_tokens),
+                          .preemptions = u(counters.preemptions),
+                          .busy_us = u(counters.busy_us)};
+  courier_.set_load(load);
+}
+
+}  // namespace windlass

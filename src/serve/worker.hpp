@@ -1,0 +1,81 @@
+/// The loop of one instance: requests in, steps of its engine, answers and handoffs out.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "mpi/courier.hpp"
+#include "mpi/kv_exchange.hpp"
+#include "src/engine/engine.hpp"
+
+namespace windlass {
+
+struct WorkerConfig {
+  int controller_rank = 0;
+  Microseconds controller_silence_us = 20'000'000;  ///< after which the job is taken for lost
+  Microseconds retry_us = 20'000;                   ///< before a handoff that found no room is offered again
+};
+
+enum class WorkerEnd : std::uint8_t { done, failed, controller_lost };
+
+/// Everything must outlive it. One thread calls it.
+class Worker {
+ public:
+  /// `exchange` is null where no instance hands KV to another.
+  Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerConfig const& config);
+
+  /// Until the controller ends it.
+  WorkerEnd run();
+
+ private:
+  struct Assignment {
+    std::uint64_t epoch = 0;
+    int decode_rank = 0;
+  };
+  struct Outgoing {
+    DetachedRequest detached;
+    Assignment assignment;
+  };
+  struct Incoming {
+    std::optional<DetachedRequest> request;  ///< nothing after a failed transfer: the pages wait to be closed
+    SequencePages pages;
+    std::uint64_t epoch = 0;
+  };
+  struct Retry {
+    Microseconds at_us = 0;
+    Outgoing outgoing;
+  };
+  using TransferKey = std::pair<int, std::uint64_t>;  // sender's rank, number
+
+  void take_messages();
+  void take(Envelope const& envelope);
+  void submit(Envelope const& envelope);
+  void cancel(Envelope const& envelope);
+  void take_offer(Envelope const& envelope);
+  void accept(Envelope const& envelope, HandoffOffer const& offer, DetachedRequest request);
+  void take_event(KvEvent const& event);
+  void finish_outgoing(KvEvent const& event);
+  void finish_incoming(KvEvent const& event);
+  void hand_off_held();
+  void retry_offers();
+  void offer(Outgoing outgoing);
+  void tell_moved(Outgoing const& outgoing, KvEvent const& event);
+  void send_answers();
+  void tell_load();
+  bool busy() const { return !engine_.idle(); }
+
+  Engine& engine_;
+  Courier& courier_;
+  KvExchange* exchange_;
+  WorkerConfig config_;
+  std::unordered_map<RequestId, Assignment> assignments_;
+  std::map<std::uint64_t, Outgoing> outgoing_;  // by transfer
+  std::map<TransferKey, Incoming> incoming_;
+  std::vector<Retry> retries_;
+  std::optional<Shutdown> shutdown_;
+  std::uint64_t next_transfer_ = 1;
+};
+
+}  // namespace windlass
