@@ -27,7 +27,7 @@ class Stopped(BatchTest):
     def setUp(self):
         super().setUp()
         self.slow = {"max_num_seqs": 4, "status_file": self.path("status"), "report": self.path("report.json")}
-        self.write("in.jsonl", as_lines(requests(30 if options.sanitized else 300)))
+        self.write("in.jsonl", as_lines(requests(60 if options.sanitized else 300)))
         if not Stopped.undisturbed:
             self.run_batch(**self.slow, output=self.path("undisturbed.jsonl"))
             Stopped.undisturbed = self.answers("undisturbed.jsonl"), len(self.read("undisturbed.jsonl"))
@@ -93,7 +93,7 @@ class Stopped(BatchTest):
                 self.assertIn("of a half-written answer", error)
 
     def test_sigterm_drains_and_the_next_run_goes_on(self):
-        process = self.start_and_wait(20)
+        process = self.start_and_wait(5)
         process.send_signal(signal.SIGTERM)
         self.finish(process, AGAIN)
         report, found = self.check_drained()
@@ -105,7 +105,7 @@ class Stopped(BatchTest):
         self.assertIn(f"{len(found)} answered before", out)
 
     def test_without_time_to_drain_running_requests_are_left_to_the_next_run(self):
-        process = self.start_and_wait(20, self.words(**self.slow, drain_seconds=0))
+        process = self.start_and_wait(5, self.words(**self.slow, drain_seconds=0))
         process.send_signal(signal.SIGUSR1)
         self.finish(process, AGAIN)
         self.check_drained()
@@ -128,7 +128,7 @@ class Stopped(BatchTest):
         count = 300 if options.sanitized else 3000  # mpirun may take a second or two to pass a signal on
         self.write("in.jsonl", as_lines(requests(count)))
         words = [options.mpirun, "-n", "1", *self.words(**self.slow)]
-        process = self.start_and_wait(20, words)
+        process = self.start_and_wait(5, words)
         process.send_signal(signal.SIGUSR1)
         process.communicate(timeout=120)
         self.assertEqual(self.read("status").split(b"\n")[0], b"again")
@@ -139,8 +139,9 @@ class Stopped(BatchTest):
 
         found = self.answers("out.jsonl")
         self.assertEqual(len(found), count + 2)
-        for answers in (drained, self.expected):  # the latter is the beginning of this batch
-            self.assertEqual(answers.items() - found.items(), set())
+        for key, answer in [*drained.items(), *self.expected.items()]:  # the latter is the beginning of this batch
+            if key[1] == 200:  # errors name a line, which differs
+                self.assertEqual(found[key], answer)
 
     def test_a_full_disk_loses_nothing_that_was_counted(self):
         limit = self.expected_bytes // 2
