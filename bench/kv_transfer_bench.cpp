@@ -1,8 +1,10 @@
 // Handing KV from one rank to another, beside memcpy and plain MPI in the same run. One JSON line each.
 //   mpirun -n 2 --bind-to none kv_transfer_bench [--page-kib 1440] [--pages 64]
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "bench/arguments.hpp"
@@ -13,6 +15,7 @@
 #include "mpi/message_transport.hpp"
 #include "mpi/window_transport.hpp"
 #include "src/core/checksum.hpp"
+#include "src/kv/page_pool.hpp"
 
 namespace windlass {
 namespace {
@@ -112,9 +115,20 @@ double whole_handoff(KvTransport& transport, PoolRegion const& region, Setting c
   return best;
 }
 
+/// Pages of `page_bytes`: one layer of f32 tiles.
+std::unique_ptr<PagePool> make_pool(Setting const& setting) {
+  KvShape const shape{.layers = 1, .kv_heads = 1, .head_dim = int(setting.page_bytes / (2 * block_tokens * 4))};
+  if (shape.page_bytes() != setting.page_bytes) throw InputError("--page-kib must be a multiple of 1 KiB");
+  return std::make_unique<PagePool>(PagePoolConfig{.shape = shape, .pages = setting.pages});
+}
+
 void measure(Setting const& setting) {
   std::size_t const bytes = setting.page_bytes * setting.pages;
-  std::vector<std::byte> pool(bytes, std::byte(own_rank() + 1)), copy(bytes, std::byte{9});
+  auto const source_pool = make_pool(setting), copy_pool = make_pool(setting);  // such memory as the engine's
+  std::span<std::byte> const pool(source_pool->bytes(PageId{0}).data(), bytes);
+  std::span<std::byte> const copy(copy_pool->bytes(PageId{0}).data(), bytes);
+  std::fill(pool.begin(), pool.end(), std::byte(own_rank() + 1));
+  std::fill(copy.begin(), copy.end(), std::byte{9});
   PoolRegion const region{.base = pool.data(), .page_bytes = setting.page_bytes, .pages = setting.pages};
   Limits limits;
   limits.memcpy_gb_per_s = best_gb_per_s(setting, [&](int) {

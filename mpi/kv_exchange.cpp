@@ -135,8 +135,13 @@ bool KvExchange::progress(Microseconds now) {
 }
 
 bool KvExchange::advance_sender(Transfer& transfer) {
-  if (transfer.stage != Stage::sending || !transport_.sent(transfer.job)) return false;
-  auto const checksums = checksums_of(transfer.job, courier_.world_rank());
+  if (transfer.stage != Stage::sending) return false;
+  if (transfer.checksums.size() < transfer.job.pages.size()) {  // one after the other, while the bytes move
+    transfer.checksums.push_back(checksum_of(transfer.job, transfer.checksums.size(), courier_.world_rank()));
+    return true;
+  }
+  if (!transport_.sent(transfer.job)) return false;
+  auto const& checksums = transfer.checksums;
   courier_.send(transfer.job.peer_rank,
                 PagesSent{.transfer = transfer.job.transfer, .pages = std::uint32_t(checksums.size())},
                 std::as_bytes(std::span(checksums)));
@@ -157,10 +162,7 @@ bool KvExchange::advance_receiver(Transfer& transfer, Microseconds now) {
   bool const here = transfer.stage == Stage::arriving && transport_.received(transfer.job);
   if (!here && now <= transfer.deadline_us) return false;
   HandoffOutcome outcome = HandoffOutcome::late;
-  if (here) {
-    bool const equal = checksums_of(transfer.job, transfer.job.peer_rank) == transfer.checksums;
-    outcome = equal ? HandoffOutcome::arrived : HandoffOutcome::damaged;
-  }
+  if (here) outcome = intact(transfer) ? HandoffOutcome::arrived : HandoffOutcome::damaged;
   finish_receiver(transfer, outcome, now_us());
   return true;
 }
@@ -197,13 +199,18 @@ void KvExchange::finish_receiver(Transfer& transfer, HandoffOutcome outcome, Mic
   tell(KvEventKind::received, transfer, outcome, now);
 }
 
-std::vector<std::uint64_t> KvExchange::checksums_of(KvJob const& job, int sender_rank) const {
+std::uint64_t KvExchange::checksum_of(KvJob const& job, std::size_t index, int sender_rank) const {
   constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
   std::uint64_t const name = (courier_.job_epoch() * odd + std::uint64_t(sender_rank)) * odd + job.transfer;
-  std::vector<std::uint64_t> checksums;
-  for (PagePair const& pair : job.pages)
-    checksums.push_back(checksum(pools_[pair.group].page(pair.local), name * odd + checksums.size()));
-  return checksums;
+  PagePair const& pair = job.pages[index];
+  return checksum(pools_[pair.group].page(pair.local), name * odd + index);
+}
+
+/// Compares page by page: the first damaged one is enough.
+bool KvExchange::intact(Transfer const& transfer) const {
+  for (std::size_t i = 0; i < transfer.checksums.size(); ++i)
+    if (checksum_of(transfer.job, i, transfer.job.peer_rank) != transfer.checksums[i]) return false;
+  return true;
 }
 
 std::uint64_t KvExchange::bytes_of(KvJob const& job) const {

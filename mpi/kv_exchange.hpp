@@ -78,7 +78,8 @@ class KvExchange final : public CourierTask {
   bool advance_receiver(Transfer& transfer, Microseconds now_us);
   void finish_sender(Transfers::iterator at, HandoffOutcome outcome, Microseconds now_us);
   void finish_receiver(Transfer& transfer, HandoffOutcome outcome, Microseconds now_us);
-  std::vector<std::uint64_t> checksums_of(KvJob const& job, int sender_rank) const;
+  std::uint64_t checksum_of(KvJob const& job, std::size_t index, int sender_rank) const;
+  bool intact(Transfer const& transfer) const;
   std::uint64_t bytes_of(KvJob const& job) const;
   void tell(KvEventKind kind, Transfer const& transfer, HandoffOutcome outcome, Microseconds now_us);
   template <class Change>

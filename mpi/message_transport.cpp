@@ -39,7 +39,8 @@ struct MessageTransport::Links {
   Communicator bytes = duplicate_world();
   std::vector<PoolRegion> pools;
   std::map<std::pair<Direction, Key>, Flow> flows;
-  std::vector<Flow> leaked;  // sends to a peer that takes them no more: their buffers live on
+  std::vector<std::vector<std::byte>> spare_buffers;  // of finished batches: fresh memory costs more than the copy
+  std::vector<Flow> leaked;                           // sends to a peer that takes them no more: their buffers live on
 
   static Key key_of(KvJob const& job) { return {job.peer_rank, job.transfer}; }
 
@@ -78,6 +79,10 @@ struct MessageTransport::Links {
     ensure(size <= std::size_t(std::numeric_limits<int>::max()), "a KV page of more than 2 GiB");
     std::byte* buffer = page(flow, batch.begin).data();
     if (batch.end - batch.begin > 1) {
+      if (!spare_buffers.empty()) {
+        flow.packed[index] = std::move(spare_buffers.back());
+        spare_buffers.pop_back();
+      }
       flow.packed[index].resize(size);
       buffer = flow.packed[index].data();
       if (flow.direction == Direction::out) pack(flow, batch, buffer);
@@ -118,7 +123,7 @@ struct MessageTransport::Links {
       --flow.open;
       if (flow.direction == Direction::in && !flow.packed[i].empty())
         unpack(flow, flow.batches[i], flow.packed[i].data());
-      flow.packed[i] = {};
+      if (!flow.packed[i].empty()) spare_buffers.push_back(std::exchange(flow.packed[i], {}));
     }
     return start_more(flow) || any;
   }
