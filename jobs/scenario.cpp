@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "jobs/sim_files.hpp"
 #include "src/core/error.hpp"
@@ -103,6 +104,28 @@ WorkloadSource read_conversations(JsonFields const& fields) {
   };
 }
 
+/// Several models, each with arrivals of its own: together Poisson, each request's model drawn by popularity.
+WorkloadSource read_models(JsonFields const& fields) {
+  fields.only({"kind", "rate_per_s", "requests", "models", "exponent", "lengths", "seed"});
+  std::int64_t const requests = fields.integer("requests", count_limits);
+  auto const rates = popularity_rates(fields.integer("models", {1, 1e4}), fields.number_or("exponent", 1, {0, 10}), 1);
+  auto const lengths = read_lengths(fields);
+  auto const seed = std::uint64_t(fields.integer_or("seed", 0, not_negative));
+  double const all = std::accumulate(rates.begin(), rates.end(), 0.0);
+  return [=](double rate_per_s) {
+    Workload workload = make_workload(
+        {.requests = requests, .arrivals = {.rate_per_s = checked_rate(rate_per_s)}, .lengths = lengths, .seed = seed});
+    constexpr std::uint64_t model_stream = 7;
+    RandomStream random(seed, model_stream);
+    for (SimRequest& request : workload) {
+      double left = random.uniform() * all;
+      while (request.model + 1 < std::int32_t(rates.size()) && left >= rates[std::size_t(request.model)])
+        left -= rates[std::size_t(request.model++)];
+    }
+    return workload;
+  };
+}
+
 WorkloadSource read_trace(JsonFields const& fields, Workload (*read)(std::string const&)) {
   fields.only({"kind", "rate_per_s", "path", "requests"});
   std::string const path = fields.path("path");
@@ -134,6 +157,7 @@ WorkloadSource read_workload(JsonFields const& fields) {
   auto const reader = fields.choice<Reader>(
       "kind", {{"drawn", read_drawn},
                {"conversations", read_conversations},
+               {"models", read_models},
                {"azure", [](JsonFields const& f) { return read_trace(f, read_azure_trace); }},
                {"mooncake", [](JsonFields const& f) { return read_trace(f, read_mooncake_trace); }}});
   return reader(fields);

@@ -13,6 +13,7 @@
 #include "src/sim/distserve.hpp"
 #include "src/sim/elastic_cluster.hpp"
 #include "src/sim/machine_cluster.hpp"
+#include "src/sim/mesh_cluster.hpp"
 #include "src/sim/pipeline_cluster.hpp"
 #include "src/sim/roofline_latency.hpp"
 #include "src/sim/shared_prefix.hpp"
@@ -20,7 +21,8 @@
 
 namespace windlass {
 
-using SimCluster = std::variant<PipelineCluster, MachineCluster, CacheCluster, ElasticCluster, SharedPrefixCluster>;
+using SimCluster =
+    std::variant<PipelineCluster, MachineCluster, CacheCluster, ElasticCluster, SharedPrefixCluster, MeshCluster>;
 
 /// What counts as served.
 struct ServiceGoal {
@@ -62,6 +64,12 @@ WorkloadSource read_workload(JsonFields const& fields);
 ServiceGoal read_service_goal(JsonFields const& fields);
 ModelShape read_model_shape(JsonFields const& fields);
 DeviceLimits read_device_limits(JsonFields const& fields);
+
+/// Rates of models by popularity: max_rate * (place + 1)^-exponent. Source: MuxServe's synthetic workloads.
+std::vector<double> popularity_rates(std::int64_t models, double exponent, double max_rate);
+
+/// Models on meshes that they share, by MuxServe's placement, or alone on fixed numbers of GPUs.
+SimCluster read_meshes(JsonFields const& fields, ServiceGoal const& goal);
 
 /// `fields` may also hold a name and devices. `goal`: some clusters refuse what could not meet it.
 ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal);

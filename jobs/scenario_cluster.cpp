@@ -81,6 +81,11 @@ int devices_of(SimCluster const& cluster, JsonFields const& fields) {
   if (auto const* caches = std::get_if<CacheCluster>(&cluster))
     return int(caches->prefill_instances + caches->decode_instances);
   if (auto const* elastic = std::get_if<ElasticCluster>(&cluster)) return int(elastic->degree_times.size());
+  if (auto const* meshes = std::get_if<MeshCluster>(&cluster)) {
+    int gpus = 0;
+    for (ModelMesh const& mesh : meshes->meshes) gpus += mesh.gpus;
+    return gpus;
+  }
   int gpus = 0;
   for (JsonFields const& instance : fields.objects("instances"))
     gpus += int(instance.integer_or("count", 1, count_limits) * instance.integer_or("tp", 1, {1, 1024}) *
@@ -243,9 +248,11 @@ DeviceLimits read_device_limits(JsonFields const& fields) {
 
 ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal) {
   using Reader = SimCluster (*)(JsonFields const&, ServiceGoal const&);
-  auto const read = fields.choice<Reader>(
-      "kind",
-      {{"pipelines", read_pipelines}, {"machines", read_machines}, {"caches", read_caches}, {"elastic", read_elastic}});
+  auto const read = fields.choice<Reader>("kind", {{"pipelines", read_pipelines},
+                                                   {"machines", read_machines},
+                                                   {"caches", read_caches},
+                                                   {"elastic", read_elastic},
+                                                   {"meshes", read_meshes}});
   ScenarioCluster named{.name = fields.text_or("name", "cluster"), .cluster = read(fields, goal), .devices = 0};
   named.devices =
       fields.has("devices") ? int(fields.integer("devices", count_limits)) : devices_of(named.cluster, fields);

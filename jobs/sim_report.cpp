@@ -110,6 +110,23 @@ RunFigures run(ServiceGoal const& goal, ElasticCluster const& cluster, Workload 
   return run;
 }
 
+RunFigures run(ServiceGoal const& goal, MeshCluster const& cluster, Workload const& workload) {
+  auto const report = simulate(cluster, workload);
+  auto run = figures_of(goal, report.outcomes);
+  double busy = 0, gpus = 0, preemptions = 0;
+  for (std::size_t i = 0; i < cluster.meshes.size(); ++i) {
+    busy += double(report.busy_us[i]) * cluster.meshes[i].gpus;
+    gpus += cluster.meshes[i].gpus;
+  }
+  for (MeshModelUse const& use : report.models) preemptions += double(use.preemptions);
+  run.details = {{"throughput_per_s", throughput_of(report)},
+                 {"weighted_throughput_per_s", weighted_throughput_of(report)},
+                 {"meshes", double(cluster.meshes.size())},
+                 {"busy", busy / gpus / double(std::max<Microseconds>(1, report.end_us))},
+                 {"preemptions", preemptions}};
+  return run;
+}
+
 boost::json::object as_json(Distribution const& d) {
   return {{"mean", d.mean}, {"p50", d.p50}, {"p90", d.p90}, {"p99", d.p99}};
 }
