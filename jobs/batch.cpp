@@ -1,281 +1,68 @@
 // windlass batch: a file of requests in, a journal of answers out.
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
+#include <memory>
 
 #include "jobs/batch_options.hpp"
-#include "jobs/batch_output.hpp"
+#include "jobs/batch_run.hpp"
 #include "jobs/batch_worker.hpp"
-#include "jobs/cluster.hpp"
 #include "jobs/commands.hpp"
-#include "jobs/console.hpp"
 #include "jobs/drain_signals.hpp"
-#include "jobs/engine_setup.hpp"
 #include "jobs/exit_codes.hpp"
-#include "jobs/layout_table.hpp"
-#include "jobs/machine_share.hpp"
+#include "jobs/leave.hpp"
 #include "jobs/option_parsing.hpp"
 #include "jobs/status_file.hpp"
-#include "jobs/version.hpp"
 #include "mpi/job.hpp"
-#include "mpi/memory_limit.hpp"
-#include "src/core/bytes_text.hpp"
-#include "src/core/error.hpp"
+#include "mpi/process_watch.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
-#include "src/serve/batch_job.hpp"
-#include "src/serve/distributed_runner.hpp"
-#include "src/serve/report.hpp"
-#include "src/store/atomic_file.hpp"
 
 namespace windlass {
 namespace {
 
-/// One run from the loaded model to the last record.
-class BatchRun {
- public:
-  /// Collective over the job. Locks the output.
-  BatchRun(BatchOptions const& options, DrainSignals const& signals, MpiJob const& mpi)
-      : options_(options),
-        signals_(signals),
-        mpi_(mpi),
-        plan_(plan_cluster(mpi, options.layout)),
-        console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
-    together([&] { output_ = std::make_unique<BatchOutput>(options_); });
+/// Ends the job for a reason that a new start cures.
+[[noreturn]] void leave_for_the_next_run(StatusFile const& status, std::string const& why) {
+  try {
+    status.write("again", why);
+  } catch (std::exception const& error) {
+    log_warning(error.what());
   }
+  leave(exit_again, why + "; finished answers are safe, start again with the same command");
+}
 
-  int run() {
-    set_up();
-    RequestRules rules = request_rules(options_.engine, setup_->model);
-    rules.job_seed = options_.seed;
-    announce();
-    BatchInput input(open_input(options_.input), rules, output_->finished(),
-                     {.max_line_bytes = options_.max_line_bytes});
-    AnswerWriter writer(output_->lines(), ledger_, setup_->model.tokenizer.get());
-    std::exception_ptr problem;
-    BatchEnd end = BatchEnd::again;
-    try {
-      end = answer(input, writer);
-    } catch (...) {
-      problem = std::current_exception();
-    }
-    close(writer, problem);
-    console_.finish(progress(input));  // now that the last records are safe and counted
-    bool const nothing_done = ledger_.counts().records() == 0 && run_errors_ > 0;
-    std::string const status = problem || nothing_done ? "failed" : end == BatchEnd::done ? "done" : "again";
-    tell(input, status);
-    if (problem) std::rethrow_exception(problem);
-    if (nothing_done) throw std::runtime_error(text("all ", run_errors_, " requests failed; nothing was answered"));
-    return end == BatchEnd::done ? exit_done : exit_again;
-  }
-
-  /// Without an end the others would wait for this rank.
-  ~BatchRun() {
-    if (remote_) remote_->shut_down({.failed = 1});
-  }
-  std::size_t lost_instances() const { return remote_ ? remote_->lost_instances() : 0; }
-
- private:
-  /// A problem of one rank is everybody's: all reach the same collective calls, or leave together.
-  template <class Attempt>
-  void together(Attempt attempt) {
-    std::exception_ptr own;
-    std::string words;
-    try {
-      attempt();
-    } catch (std::exception const& error) {
-      own = std::current_exception();
-      words = error.what();
-    }
-    try {
-      agree(mpi_, words);
-    } catch (InputError const&) {
-      if (own) std::rethrow_exception(own);
-      throw;
-    }
-  }
-
-  void set_up() {
-    auto const recorded = output_->recorded_arithmetic();
-    from_rank_0(mpi_, recorded.value_or(""));
-    together([&] {
-      setup_ = set_up_engine(options_.engine, recorded, plan_.own_place());
-      output_->begin(options_, *setup_);
-    });
-    agree_on(mpi_, model_and_arithmetic(*setup_));
-    if (mpi_.place().world_ranks == 1) return;
-    Engine* const engine = plan_.own_instance() != nullptr ? setup_->engine.get() : nullptr;
-    cluster_ = std::make_unique<Cluster>(mpi_, plan_, engine, options_.transport);
-    remote_ = std::make_unique<DistributedRunner>(cluster_->courier(), plan_.layout.instances, DistributedConfig{});
-    cluster_->start_worker();
-  }
-
-  void announce() const {
-    if (options_.quiet) return;
-    Model const& model = setup_->model;
-    log_info(text("version ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
-                  model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
-                  ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)), " for ",
-                  setup_->kv_tokens(), " tokens"));
-    if (cluster_)
-      log_info(to_text(plan_.layout, plan_.map) +
-               (cluster_->transport_name().empty() ? "" : "KV moves by " + cluster_->transport_name()));
-    if (output_->finished().size() > 0)
-      log_info(text("resuming: ", output_->finished().size(), " records are in ", options_.output));
-  }
-
-  BatchEnd answer(BatchInput& input, AnswerWriter& writer) {
-    EngineRunner local(*setup_->engine);
-    RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : local;
-    start_us_ = now_us();
-    BatchJob job({.runner = runner,
-                  .input = input,
-                  .writer = writer,
-                  .drain_wanted = [&] { return signals_.wanted(); },
-                  .on_progress = [&] { console_.update([&] { return progress(input); }); }},
-                 {.max_requests_running = options_.engine.max_num_seqs * int(plan_.layout.instances.size()),
-                  .drain_us = Microseconds(options_.drain_seconds * 1e6),
-                  .job_seed = options_.seed});
-    std::exception_ptr problem;
-    BatchEnd end = BatchEnd::again;
-    try {
-      end = job.run();
-    } catch (...) {
-      problem = std::current_exception();
-    }
-    run_errors_ = job.run_errors();
-    engine_counters_ = runner.counters();
-    if (!problem) problem = end_cluster();
-    if (problem) std::rethrow_exception(problem);
-    return end;
-  }
-
-  /// A run that should have moved KV and moved none is wrong, however right its answers are.
-  std::exception_ptr end_cluster() {
-    if (!remote_) return nullptr;
-    remote_->shut_down({.failed = 0});
-    MovedKv const& moved = remote_->moved();
-    if (!options_.quiet && !cluster_->transport_name().empty())
-      log_info(text("KV moved: ", moved.requests, " requests, ", moved.pages, " pages, ", moved.bytes >> 20, " MiB in ",
-                    moved.microseconds / 1000, " ms of handoffs by ", cluster_->transport_name(), "; ", moved.failed,
-                    " prompts were computed again"));
-    if (moved.requests > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
-    return std::make_exception_ptr(
-        std::runtime_error("no KV moved although prefill and decode are separate: every prompt was computed twice; try "
-                           "--transport message"));
-  }
-
-  /// What was answered is written even where the run failed; its first problem is the one that is told.
-  void close(AnswerWriter& writer, std::exception_ptr& problem) {
-    try {
-      writer.close();
-    } catch (...) {
-      if (!problem) problem = std::current_exception();
-    }
-    seconds_ = double(now_us() - start_us_) * 1e-6;
-  }
-
-  BatchProgress progress(BatchInput const& input) const {
-    BatchCounts const counts = ledger_.counts();
-    return {.seconds = double(now_us() - start_us_) * 1e-6,
-            .records = counts.records(),
-            .skipped = std::int64_t(input.skipped_lines()),
-            .tokens = counts.prompt_tokens + counts.generated_tokens,
-            .finished_bytes = counts.input_bytes,
-            .skipped_bytes = input.skipped_bytes(),
-            .total_bytes = input.total_bytes()};
-  }
-
-  void tell(BatchInput const& input, std::string const& status) {
-    if (options_.quiet && options_.report_file.empty()) return;
-    BatchReport report = make_report(input, status);
-    if (status == "done" && !remote_) report.machine_share = machine_share(report);  // one process can measure alone
-    if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
-    if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
-  }
-
-  /// The engine and the weights make room for the buffer: the process never holds more than it did.
-  std::optional<MachineShare> machine_share(BatchReport const& report) {
-    setup_->engine.reset();
-    setup_->model.weights = {};
-    return measure_machine_share(report.engine, report.weight_bytes, *setup_->team);
-  }
-
-  BatchReport make_report(BatchInput const& input, std::string const& status) const {
-    Model const& model = setup_->model;
-    char host[256] = "";
-    if (::gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
-    BatchReport report{.status = status,
-                       .counts = ledger_.counts(),
-                       .skipped = std::int64_t(input.skipped_lines()),
-                       .run_errors = run_errors_,
-                       .seconds = seconds_,
-                       .load_seconds = model.load_seconds,
-                       .engine = engine_counters_,
-                       .ttft = ledger_.ttft(),
-                       .tpot = ledger_.tpot(),
-                       .version = program_version(),
-                       .commit = program_commit(),
-                       .mpi_library = mpi_.library(),
-                       .host = host,
-                       .processor = setup_->cores.processor,
-                       .cores = setup_->cores.machine_cores,
-                       .threads = setup_->threads,
-                       .model_path = options_.engine.model.path,
-                       .model_identity = to_hex(model.identity),
-                       .architecture = model.spec.architecture,
-                       .model_bytes = model.file_bytes,
-                       .weight_bytes = model.weights.size_bytes(),
-                       .kv_bytes = std::uint64_t(setup_->kv_bytes),
-                       .peak_resident_bytes = peak_resident_bytes(),
-                       .arithmetic = output_->arithmetic(),
-                       .configuration = options_.given};
-    report.configuration["threads"] = text(setup_->threads);
-    report.configuration["backend"] = setup_->operations->name;
-    report.configuration["max-model-len"] = text(model.max_model_len);
-    report.configuration["kv-cache-memory"] = text(setup_->kv_bytes);
-    return report;
-  }
-
-  BatchOptions const& options_;
-  DrainSignals const& signals_;
-  MpiJob const& mpi_;
-  ClusterPlan plan_;
-  std::unique_ptr<BatchOutput> output_;
-  std::unique_ptr<EngineSetup> setup_;
-  std::unique_ptr<Cluster> cluster_;  ///< with several ranks
-  std::unique_ptr<DistributedRunner> remote_;
-  EngineCounters engine_counters_;
-  BatchLedger ledger_;
-  ProgressConsole console_;
-  std::int64_t run_errors_ = 0;
-  Microseconds start_us_ = 0;
-  double seconds_ = 0;
-};
-
-/// With dead ranks MPI_Finalize may never return.
-[[noreturn]] void leave(int code) {
-  std::fflush(nullptr);
-  ::_exit(code);
+std::string name_of(ProcessEnd end) {
+  return end.world_rank == ProcessEnd::launcher ? "the launcher" : text("rank ", end.world_rank);
 }
 
 int run_with_status(BatchOptions const& options, DrainSignals const& signals, StatusFile const& status) {
   MpiJob const mpi(detect_launcher(process_environment()));
-  if (mpi.place().world_rank != 0) return run_batch_worker(options, mpi);
+  bool const leads = mpi.place().world_rank == 0;
+  ProcessWatch watch(mpi, [&status, leads](ProcessEnd end) {
+    std::string const why = name_of(end) + " has ended while the job started";
+    if (leads) leave_for_the_next_run(status, why);
+    leave(exit_again);
+  });
+  if (!leads) return run_batch_worker(options, mpi, watch);
+  std::unique_ptr<BatchRun> run;
+  int code = exit_failed;
   try {
-    BatchRun run(options, signals, mpi);
+    run = std::make_unique<BatchRun>(
+        options, BatchPlace{.signals = signals, .mpi = mpi, .watch = watch, .launcher_ended = [&status] {
+                              leave_for_the_next_run(status, "the launcher has ended");
+                            }});
     status.write("running", "");
-    int const code = run.run();
-    status.write(code == exit_done ? "done" : "again", "");
-    if (run.lost_instances() > 0) leave(code);
-    return code;
+    code = run->run();
+    status.write(code == exit_done ? "done" : "again", run->losses());
   } catch (JournalInUse const&) {  // the status file may be that of the job which writes it
     throw;
   } catch (std::exception const& error) {
-    status.write("failed", error.what());
+    status.fail(error);
+    if (run && run->has_losses()) leave(exit_failed, text("error: ", error.what()));
     throw;
   }
+  watch.on_end([code](ProcessEnd) { leave(code); });  // whoever ends now, no MPI call would return
+  if (run->has_losses()) leave(code);
+  return code;
 }
 
 }  // namespace
@@ -284,15 +71,7 @@ int batch_command(std::vector<std::string> const& words) {
   auto const options = parse_batch_options(words);
   if (!options) return exit_done;
   StatusFile const status(options->status_file);
-  DrainSignals const signals([&status] {
-    log_info("second signal: ending at once; finished answers are safe");
-    try {
-      status.write("again", "ended by a second signal");
-    } catch (std::exception const& error) {
-      log_warning(error.what());
-    }
-    ::_exit(exit_again);
-  });
+  DrainSignals const signals([&status] { leave_for_the_next_run(status, "a second signal: ending at once"); });
   return run_with_status(*options, signals, status);
 }
 

@@ -69,6 +69,8 @@ po::options_description machine_options() {
                         "controller=dedicated (windlass inspect topology --layout L shows it)");
   options.add_options()("transport", with_default<std::string>("auto"),
                         "how KV moves between instances: auto, window (MPI one-sided) or message");
+  options.add_options()("lost-after-seconds", with_default(10.0),
+                        "a rank that is silent for so long is killed, and its work goes to others");
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
@@ -79,6 +81,11 @@ po::options_description machine_options() {
 std::string transport(std::string const& name) {
   if (name == "auto" || name == "window" || name == "message") return name;
   throw InputError(text("--transport ", name, " does not exist; use auto, window or message"));
+}
+
+double lost_after_seconds(double seconds) {
+  if (seconds >= 1 && seconds <= 3600) return seconds;
+  throw InputError(text("--lost-after-seconds ", seconds, ": must be 1 to 3600 (a busy rank is silent for moments)"));
 }
 
 void check_files(BatchOptions const& options) {
@@ -109,6 +116,7 @@ BatchOptions from_values(po::variables_map const& values) {
       .quiet = set("quiet"),
       .layout = parse_layout(words("layout")),
       .transport = transport(words("transport")),
+      .lost_after_seconds = lost_after_seconds(values["lost-after-seconds"].as<double>()),
       .given = shown_options(values)};
   check_files(options);
   return options;

@@ -25,6 +25,7 @@ struct BatchOptions {
   bool quiet = false;
   Layout layout;                             ///< of the ranks
   std::string transport;                     ///< "auto" or a name: how KV moves between instances
+  double lost_after_seconds = 0;             ///< of silence, after which a rank is lost
   std::map<std::string, std::string> given;  ///< every option with its value, for the report
 };
 

@@ -1,13 +1,10 @@
 #include "jobs/batch_worker.hpp"
 
-#include <unistd.h>
-
-#include <cstdio>
-
 #include "jobs/cluster.hpp"
 #include "jobs/exit_codes.hpp"
+#include "jobs/leave.hpp"
 #include "src/core/error.hpp"
-#include "src/core/log.hpp"
+#include "src/core/text.hpp"
 
 namespace windlass {
 namespace {
@@ -17,14 +14,14 @@ std::string try_set_up(BatchOptions const& options, ClusterPlan const& plan, std
                        std::unique_ptr<EngineSetup>& setup) {
   try {
     auto const recorded = arithmetic.empty() ? std::nullopt : std::optional(arithmetic);
-    if (plan.own_instance() != nullptr) setup = set_up_engine(options.engine, recorded, plan.own_place());
+    if (plan.computes()) setup = set_up_engine(options.engine, recorded, plan.own_place());
   } catch (std::exception const& error) {
     return error.what();
   }
   return "";
 }
 
-int work(BatchOptions const& options, MpiJob const& job) {
+int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   ClusterPlan const plan = plan_cluster(job, options.layout);
   agree(job, "");  // rank 0 has opened the output
   std::string const arithmetic = from_rank_0(job, "");
@@ -32,24 +29,25 @@ int work(BatchOptions const& options, MpiJob const& job) {
   agree(job, try_set_up(options, plan, arithmetic, setup));
   agree_on(job, setup ? model_and_arithmetic(*setup) : "");
   Cluster cluster(job, plan, setup ? setup->engine.get() : nullptr, options.transport);
-  switch (cluster.run_worker()) {
-    case WorkerEnd::done:
-      return exit_done;
-    case WorkerEnd::failed:
-      return exit_failed;
-    case WorkerEnd::controller_lost:
-      break;
-  }
-  log_warning("rank 0 has been silent for too long: the job is lost; finished answers are safe");
-  std::fflush(nullptr);
-  ::_exit(exit_again);  // whatever MPI would still wait for is gone
+  watch.on_end([](ProcessEnd end) {
+    if (end.world_rank == 0 || end.world_rank == ProcessEnd::launcher)
+      leave(exit_again, text(end.world_rank == 0 ? "rank 0" : "the launcher",
+                             " has ended: the job is lost; finished answers are safe"));
+  });
+  WorkerEnd const end = cluster.run_worker();
+  if (end == WorkerEnd::controller_lost)
+    leave(exit_again, "rank 0 has been silent for too long: the job is lost; finished answers are safe");
+  int const code = end == WorkerEnd::done ? exit_done : exit_failed;
+  watch.on_end([code](ProcessEnd) { leave(code); });  // whoever ends now, no MPI call would return
+  if (cluster.has_losses()) leave(code);
+  return code;
 }
 
 }  // namespace
 
-int run_batch_worker(BatchOptions const& options, MpiJob const& job) {
+int run_batch_worker(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   try {
-    return work(options, job);
+    return work(options, job, watch);
   } catch (InputError const&) {  // all ranks have the same one, and rank 0 tells it
     return exit_usage;
   }

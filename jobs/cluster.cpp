@@ -34,9 +34,16 @@ std::vector<PoolRegion> regions_of(Engine const& engine) {
   return regions;
 }
 
-/// Pairs of leaders that hand KV to each other, each once, in an order that all ranks agree on.
+/// Pairs of leaders that hand KV to each other, and of spare ranks with all of them, each once, in an order that all
+/// ranks agree on.
 std::vector<KvLink> links_of(LayoutPlan const& layout) {
   std::vector<std::pair<int, int>> pairs;
+  for (int const spare : layout.spare_ranks) {
+    for (PlannedInstance const& instance : layout.instances)
+      pairs.emplace_back(std::min(spare, instance.ranks.front()), std::max(spare, instance.ranks.front()));
+    for (int const other : layout.spare_ranks)
+      if (spare < other) pairs.emplace_back(spare, other);
+  }
   for (PlannedInstance const& instance : layout.instances) {
     if (instance.role != Role::prefill) continue;
     for (int const peer : instance.peers) {
@@ -87,6 +94,10 @@ PlannedInstance const* ClusterPlan::own_instance() const {
   for (PlannedInstance const& instance : layout.instances)
     if (std::find(instance.ranks.begin(), instance.ranks.end(), world_rank) != instance.ranks.end()) return &instance;
   return nullptr;
+}
+
+bool ClusterPlan::is_spare(int rank) const {
+  return std::find(layout.spare_ranks.begin(), layout.spare_ranks.end(), rank) != layout.spare_ranks.end();
 }
 
 EnginePlace ClusterPlan::own_place() const {
@@ -147,6 +158,7 @@ Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, Engine* engine, std
   CourierConfig config{.job_epoch = plan.job_epoch};
   for (int rank = 0; rank < job.place().world_ranks; ++rank)
     if (rank != plan.world_rank && (plan.world_rank == 0 || rank == 0)) config.heartbeat_ranks.push_back(rank);
+  if (plan.world_rank == 0) config.failures_to = 0;
   courier_ = std::make_unique<Courier>(config);
   if (engine == nullptr) return;
   if (transport_)
@@ -162,6 +174,8 @@ Cluster::~Cluster() {
   courier_.reset();
 }
 
+bool Cluster::has_losses() const { return has_losses_ || (worker_ && worker_->knows_of_losses()); }
+
 void Cluster::start_worker() {
   if (worker_) thread_ = std::jthread([this] { worker_->run(); });
 }
@@ -176,9 +190,14 @@ WorkerEnd Cluster::run_worker() {
   WorkerConfig const config;
   for (;;) {
     auto const envelope = courier_->receive(Inbox::worker, patience);
+    if (envelope && envelope->tag() == Tag::peer_lost) {
+      auto const message = decode<PeerLost>(envelope->frame);
+      courier_->give_up(int(message.rank), message.fate);
+      has_losses_ = true;
+    }
     if (envelope && envelope->tag() == Tag::shutdown)
       return decode<Shutdown>(envelope->frame).failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
-    if (now_us() - courier_->heard_us(0) > config.controller_silence_us) return WorkerEnd::controller_lost;
+    if (courier_->silence_us(0) > config.controller_silence_us) return WorkerEnd::controller_lost;
   }
 }
 

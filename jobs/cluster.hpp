@@ -25,6 +25,9 @@ struct ClusterPlan {
 
   /// The instance that this rank computes for; null: it is spare, or the controller alone.
   PlannedInstance const* own_instance() const;
+  bool is_spare(int rank) const;
+  /// Whether this rank loads the model: a spare rank takes over at once.
+  bool computes() const { return own_instance() != nullptr || is_spare(world_rank); }
   EnginePlace own_place() const;
   bool hands_over_kv() const;  ///< there are prefill instances
 };
@@ -47,7 +50,7 @@ std::string model_and_arithmetic(EngineSetup const& setup);
 /// The running job of one rank: its courier, its transport, its worker.
 class Cluster {
  public:
-  /// Collective over the job. `engine` is null on a rank without an instance, and outlives this. `transport`: auto,
+  /// Collective over the job. `engine` is null on a rank that computes nothing, and outlives this. `transport`: auto,
   /// window or message.
   Cluster(MpiJob const& job, ClusterPlan const& plan, Engine* engine, std::string const& transport);
   ~Cluster();
@@ -61,6 +64,8 @@ class Cluster {
   void join_worker();
   /// The worker's loop until the controller ends it; without an engine it waits for that end.
   WorkerEnd run_worker();
+  /// Ranks were lost: the process has to leave by _exit, MPI_Finalize would wait for them.
+  bool has_losses() const;
 
  private:
   std::unique_ptr<KvTransport> transport_;
@@ -68,6 +73,7 @@ class Cluster {
   std::unique_ptr<KvExchange> exchange_;
   std::unique_ptr<Worker> worker_;
   std::string transport_name_;
+  bool has_losses_ = false;  // of a rank without a worker
   std::jthread thread_;
 };
 

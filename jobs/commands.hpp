@@ -6,6 +6,7 @@
 
 namespace windlass {
 
+int launch_command(std::vector<std::string> const& words);
 int batch_command(std::vector<std::string> const& words);
 int serve_command(std::vector<std::string> const& words);
 int inspect_command(std::vector<std::string> const& words);

@@ -20,6 +20,7 @@ constexpr char const* usage =
     "windlass serves large language models as an MPI job.\n"
     "\n"
     "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
+    "  windlass launch -n 3 batch ...                                  the same as an MPI job of three ranks\n"
     "  windlass serve --model M                                        answers OpenAI's API over HTTP\n"
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
     "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does "
@@ -51,6 +52,7 @@ int run(std::vector<std::string> const& words) {
   }
   std::vector<std::string> const rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (first == "batch") return batch_command(rest);
+  if (first == "launch") return launch_command(rest);
   if (first == "serve") return run_serve(rest);
   if (first == "inspect") return inspect_command(rest);
   if (first == "plan") return plan_command(rest);
@@ -59,7 +61,8 @@ int run(std::vector<std::string> const& words) {
     std::fputs(usage, stderr);
   else
     log_warning(
-        text("'", first, "' is no subcommand; there are batch, serve, inspect, plan and simulate (windlass --help)"));
+        text("'", first,
+             "' is no subcommand; there are batch, launch, serve, inspect, plan and simulate (windlass --help)"));
   return exit_usage;
 }
 

@@ -168,7 +168,7 @@ int serve(ServeOptions const& options, Signals const& signals, StatusFile const&
     status.write(code == exit_done ? "done" : "again", "");
     return code;
   } catch (std::exception const& error) {
-    status.write("failed", error.what());
+    status.fail(error);
     throw;
   }
 }

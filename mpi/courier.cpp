@@ -4,9 +4,10 @@
 #include <future>
 #include <limits>
 #include <list>
+#include <utility>
 
-#include "mpi/communicator.hpp"
 #include "mpi/communicators.hpp"
+#include "mpi/frame_links.hpp"
 #include "mpi/mpi_error.hpp"
 #include "src/core/error.hpp"
 #include "src/core/log.hpp"
@@ -14,66 +15,17 @@
 namespace windlass {
 namespace {
 
-constexpr int frame_mpi_tag = 1;                             ///< all frames; KV has a communicator of its own
 constexpr Microseconds awake_us = 200, first_sleep_us = 20;  ///< how long it looks without sleeping; the first sleep
 
 }  // namespace
 
-struct Courier::Links {
-  struct Outgoing {
-    Bytes frame;
-    MPI_Request request = MPI_REQUEST_NULL;
-  };
-
-  Communicator frames = duplicate_world();
-  MPI_Request farewell = MPI_REQUEST_NULL;
-  std::list<Outgoing> outgoing;  // a buffer stays where it is until its send is done
-
-  void send(int rank, Bytes frame) {
-    ensure(frame.size() <= std::size_t(std::numeric_limits<int>::max()), "a message of more than 2 GiB");
-    outgoing.push_back({.frame = std::move(frame)});
-    Outgoing& next = outgoing.back();
-    // Synchronous: once it is done its receiver has it, so that no frame is left over where a communicator ends.
-    check_mpi(MPI_Issend(next.frame.data(), int(next.frame.size()), MPI_BYTE, rank, frame_mpi_tag, frames.get(),
-                         &next.request),
-              "MPI_Issend");
-  }
-
-  bool finish_sends() {
-    auto const done = [](Outgoing& send) {
-      int flag = 0;
-      return MPI_Test(&send.request, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS || flag != 0;
-    };
-    return std::erase_if(outgoing, done) > 0;
-  }
-
-  /// After the last send: true once every rank has come here, and so has received everything.
-  bool all_done() {
-    int done = 0;
-    if (farewell == MPI_REQUEST_NULL) check_mpi(MPI_Ibarrier(frames.get(), &farewell), "MPI_Ibarrier");
-    check_mpi(MPI_Test(&farewell, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    return done != 0;
-  }
-
-  std::optional<Envelope> receive() {
-    int arrived = 0, bytes = 0;
-    MPI_Message message = MPI_MESSAGE_NULL;
-    MPI_Status status;
-    check_mpi(MPI_Improbe(MPI_ANY_SOURCE, frame_mpi_tag, frames.get(), &arrived, &message, &status), "MPI_Improbe");
-    if (!arrived) return std::nullopt;
-    MPI_Get_count(&status, MPI_BYTE, &bytes);
-    Envelope envelope{.source_rank = status.MPI_SOURCE, .frame = Bytes(std::size_t(bytes))};
-    check_mpi(MPI_Mrecv(envelope.frame.data(), bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv");
-    return envelope;
-  }
-};
-
 Courier::Courier(CourierConfig const& config)
     : config_(config),
       world_rank_(world_place().world_rank),
-      links_(std::make_unique<Links>()),
+      links_(std::make_unique<FrameLinks>()),
       heard_us_(std::size_t(world_place().world_ranks)),
-      loads_(heard_us_.size()) {
+      loads_(heard_us_.size()),
+      given_up_(heard_us_.size()) {
   for (auto& heard : heard_us_) heard = now_us();
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
 }
@@ -91,7 +43,35 @@ void Courier::send_frame(int to_rank, Bytes frame) {
     if (inbox_of(envelope.tag()) != Inbox::exchange) return deliver(std::move(envelope));
     return post([this, own = std::make_shared<Envelope>(std::move(envelope))] { deliver(std::move(*own)); });
   }
-  post([this, to_rank, own = std::make_shared<Bytes>(std::move(frame))] { links_->send(to_rank, std::move(*own)); });
+  std::lock_guard const lock(mutex_);
+  ++unsent_;
+  work_.push_back([this, to_rank, own = std::make_shared<Bytes>(std::move(frame))] {
+    if (!given_up_[std::size_t(to_rank)]) return links_->send(to_rank, std::move(*own));
+    note_sent(1);
+  });
+  posted_.notify_one();
+}
+
+void Courier::note_sent(std::size_t frames) {
+  if (frames == 0) return;
+  std::lock_guard const lock(mutex_);
+  counts_.sent += std::int64_t(frames);
+  unsent_ -= frames;
+  if (unsent_ == 0) all_sent_.notify_all();
+}
+
+void Courier::give_up(int rank, RankFate fate) {
+  post([this, rank, fate] {
+    if (given_up_[std::size_t(rank)]) return;
+    given_up_[std::size_t(rank)] = true;
+    note_sent(links_->give_up(rank));
+    if (task_ != nullptr) task_->peer_lost(rank, fate);
+  });
+}
+
+void Courier::flush(std::chrono::microseconds patience) {
+  std::unique_lock lock(mutex_);
+  all_sent_.wait_for(lock, patience, [&] { return unsent_ == 0; });
 }
 
 std::optional<Envelope> Courier::receive(Inbox inbox, std::chrono::microseconds patience) {
@@ -141,9 +121,12 @@ CourierCounters Courier::counters() const {
 void Courier::run(std::stop_token stop) {
   Microseconds worked_us = now_us(), stopped_us = never_us;
   for (;;) {
+    look_for_jump(now_us());
     bool worked = run_posted();
     worked |= receive_arrived();
-    worked |= links_->finish_sends();
+    std::size_t const sent = links_->finish_sends();
+    note_sent(sent);
+    worked |= sent > 0;
     Microseconds const now = now_us();
     if (task_ != nullptr) guard([&] { worked |= task_->progress(now); });
     beat(now);
@@ -151,17 +134,30 @@ void Courier::run(std::stop_token stop) {
     if (stop.stop_requested()) {
       stopped_us = std::min(stopped_us, now);
       bool all_done = false;
-      if (links_->outgoing.empty() && !worked) guard([&] { all_done = links_->all_done(); });
-      if (all_done) break;
-      if (now - stopped_us > config_.farewell_us) {
-        links_->frames.abandon();
-        links_.release();  // MPI may still read these buffers: they live as long as the process
-        return;
-      }
+      bool const alone = std::find(given_up_.begin(), given_up_.end(), true) != given_up_.end();
+      if (links_->all_sent() && !worked) guard([&] { all_done = alone || links_->all_done(); });
+      if (all_done && !alone) return links_.reset();
+      if (all_done || now - stopped_us > config_.farewell_us) return abandon_links();
     }
     if (!worked) wait_for_work(now - worked_us);
   }
-  links_.reset();
+}
+
+/// MPI may still use these buffers: they live as long as the process.
+void Courier::abandon_links() {
+  links_->abandon();
+  links_.release();
+}
+
+/// Stopped and continued, or not scheduled: what others sent meanwhile still has to be read before anybody is judged.
+void Courier::look_for_jump(Microseconds now) {
+  Microseconds const before = std::exchange(last_look_us_, now);
+  if (before == 0 || now - before < config_.jump_us) return;
+  Microseconds const by = now - before;
+  for (int rank = 0; rank < world_ranks(); ++rank)  // itself last: nobody may look silent meanwhile
+    if (rank != world_rank_) heard_us_[std::size_t(rank)] = heard_us_[std::size_t(rank)] + by;
+  heard_us_[std::size_t(world_rank_)] = now;
+  if (task_ != nullptr) task_->clock_jumped(by);
 }
 
 bool Courier::run_posted() {
@@ -169,7 +165,6 @@ bool Courier::run_posted() {
   {
     std::lock_guard const lock(mutex_);
     work.swap(work_);
-    counts_.sent += std::int64_t(work.size());
   }
   for (auto const& each : work) guard(each);
   return !work.empty();
@@ -186,18 +181,23 @@ void Courier::guard(std::function<void()> const& call) {
 
 bool Courier::receive_arrived() {
   bool any = false;
+  guard([&] { links_->take_announced(); });
+  for (int const rank : links_->take_failed())  // which process watches of this machine may have told already
+    if (config_.failures_to)
+      send(*config_.failures_to, RankEnded{.rank = std::uint32_t(rank), .fate = RankFate::silent});
   std::optional<Envelope> envelope;
   auto const next = [&] {
     envelope.reset();
-    guard([&] { envelope = links_->receive(); });
+    envelope = links_->receive();
     return envelope.has_value();
   };
   while (next()) {
     any = true;
     heard_us_[std::size_t(envelope->source_rank)] = now_us();
     bool known = true;
+    bool const given_up = given_up_[std::size_t(envelope->source_rank)];
     try {
-      known = read_header(envelope->frame).job_epoch == config_.job_epoch;
+      known = read_header(envelope->frame).job_epoch == config_.job_epoch && !given_up;
       if (known) deliver(std::move(*envelope));
     } catch (WireError const& error) {
       known = false;

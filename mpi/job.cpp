@@ -2,6 +2,7 @@
 
 #include <mpi.h>
 
+#include "mpi/launch_line.hpp"
 #include "src/core/error.hpp"
 
 namespace windlass {
@@ -19,6 +20,13 @@ MpiJob::MpiJob(std::optional<Launcher> const& launcher) {
   uses_mpi_ = true;
   return_errors();
   place_ = world_place();
+  std::string const problem = problem_of_start({.built_with = built_flavor(),
+                                                .runs_with = mpi_flavor(),
+                                                .launcher_ranks = launcher->world_ranks,
+                                                .world_ranks = place_.world_ranks});
+  if (problem.empty()) return;
+  MPI_Finalize();
+  throw InputError(problem);
 }
 
 MpiJob::~MpiJob() {
@@ -27,11 +35,7 @@ MpiJob::~MpiJob() {
 
 std::string MpiJob::library() const {
   if (!uses_mpi_) return {};
-  char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int length = 0;
-  MPI_Get_library_version(version, &length);
-  std::string const all(version, std::size_t(length));
-  return all.substr(0, all.find_first_of(",\n"));
+  return mpi_library();
 }
 
 }  // namespace windlass

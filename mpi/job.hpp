@@ -14,7 +14,7 @@ namespace windlass {
 class MpiJob {
  public:
   /// Collective over all ranks of the launcher. Throws InputError if the MPI library gives less than
-  /// MPI_THREAD_SERIALIZED.
+  /// MPI_THREAD_SERIALIZED, or is not the one that the program was built with.
   explicit MpiJob(std::optional<Launcher> const& launcher);
   ~MpiJob();  ///< Collective over all ranks.
   MpiJob(MpiJob const&) = delete;

@@ -113,6 +113,29 @@ void KvExchange::take_closed(Key key) {
   at->second.stage = Stage::closing;
 }
 
+/// What it was granted may be used again once it is known to write no more; messages that are not received never
+/// arrive.
+void KvExchange::peer_lost(int rank, RankFate fate) {
+  Microseconds const now = now_us();
+  for (auto at = outgoing_.begin(); at != outgoing_.end();) {
+    auto const next = std::next(at);
+    if (at->first.first == rank) finish_sender(at, HandoffOutcome::lost, now);
+    at = next;
+  }
+  bool const quiet = fate == RankFate::ended || transport_.kind() == TransportKind::message;
+  for (auto& [key, transfer] : incoming_) {
+    if (key.first != rank) continue;
+    if (transfer.stage == Stage::granted || transfer.stage == Stage::arriving)
+      finish_receiver(transfer, HandoffOutcome::lost, now);
+    if (quiet && transfer.stage == Stage::ended) transfer.stage = Stage::closing;
+  }
+}
+
+void KvExchange::clock_jumped(Microseconds by_us) {
+  for (Transfers* const transfers : {&outgoing_, &incoming_})
+    for (auto& [key, transfer] : *transfers) transfer.deadline_us += by_us;
+}
+
 bool KvExchange::progress(Microseconds now) {
   bool any = transport_.progress();
   for (auto at = outgoing_.begin(); at != outgoing_.end();) {

@@ -58,6 +58,8 @@ class KvExchange final : public CourierTask {
 
   bool progress(Microseconds now_us) override;
   void receive(Envelope envelope) override;
+  void peer_lost(int rank, RankFate fate) override;
+  void clock_jumped(Microseconds by_us) override;
 
  private:
   using Key = std::pair<int, std::uint64_t>;  // peer rank, transfer

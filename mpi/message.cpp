@@ -8,6 +8,7 @@ Inbox inbox_of(Tag tag) {
     case Tag::answered:
     case Tag::moved:
     case Tag::heartbeat:
+    case Tag::rank_ended:
       return Inbox::controller;
     case Tag::submit:
     case Tag::cancel:
@@ -15,6 +16,8 @@ Inbox inbox_of(Tag tag) {
     case Tag::pages_returned:
     case Tag::kv_event:
     case Tag::shutdown:
+    case Tag::peer_lost:
+    case Tag::take_role:
       return Inbox::worker;
     case Tag::page_grant:
     case Tag::pages_sent:

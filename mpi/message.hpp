@@ -32,8 +32,11 @@ enum class Tag : std::uint32_t {
   pages_returned,
   kv_event,
   shutdown,
+  rank_ended,
+  peer_lost,
+  take_role,
 };
-constexpr Tag last_tag = Tag::shutdown;
+constexpr Tag last_tag = Tag::take_role;
 
 /// Who on a rank gets a message.
 enum class Inbox : std::uint8_t { controller, worker, exchange };
@@ -81,11 +84,11 @@ struct Answered {
 };
 static_assert(WireMessage<Answered>);
 
-/// Prefill leader -> controller: a request's KV has left for its decode instance, or could not.
+/// Prefill leader -> controller: a request has left for its decode instance, or its KV could not.
 struct Moved {
   static constexpr Tag tag = Tag::moved;
   std::uint64_t request, request_epoch;
-  std::uint64_t bytes, pages, microseconds;
+  std::uint64_t bytes, pages, microseconds;  ///< pages = 0: it went without KV
   std::uint32_t decode_rank;
   std::uint32_t arrived;  ///< 1: the decode instance goes on with it; 0: it computes the prompt again
   bool operator==(Moved const&) const = default;
@@ -195,10 +198,43 @@ struct KvEvent {
 };
 static_assert(WireMessage<KvEvent>);
 
+/// What is known about a rank that is given up.
+enum class RankFate : std::uint32_t {
+  ended,  ///< its process is gone: it writes nowhere any more
+  silent  ///< nobody could see it end: what it was granted stays out of use
+};
+
+/// Process watch, or MPI library, of the controller's rank -> controller, on one rank.
+struct RankEnded {
+  static constexpr Tag tag = Tag::rank_ended;
+  std::uint32_t rank;
+  RankFate fate;
+  bool operator==(RankEnded const&) const = default;
+};
+static_assert(WireMessage<RankEnded>);
+
+/// Controller -> everybody: send it nothing, expect nothing of it.
+struct PeerLost {
+  static constexpr Tag tag = Tag::peer_lost;
+  std::uint32_t rank;
+  RankFate fate;
+  bool operator==(PeerLost const&) const = default;
+};
+static_assert(WireMessage<PeerLost>);
+
+/// Controller -> leader: what becomes of prompts from now on.
+struct TakeRole {
+  static constexpr Tag tag = Tag::take_role;
+  std::uint64_t holds;  ///< 1: computed prompts are handed over (prefill); 0: they are decoded here
+  bool operator==(TakeRole const&) const = default;
+};
+static_assert(WireMessage<TakeRole>);
+
 /// Controller -> everybody: end the process.
 struct Shutdown {
   static constexpr Tag tag = Tag::shutdown;
-  std::uint64_t failed;  ///< 0: the work is done
+  std::uint32_t failed;      ///< 0: the work is done
+  std::uint32_t lost_ranks;  ///< not 0: leave without MPI_Finalize, which would wait for them
   bool operator==(Shutdown const&) const = default;
 };
 static_assert(WireMessage<Shutdown>);
@@ -228,7 +264,7 @@ struct FrameHeader {
   std::uint32_t fixed_bytes;
   std::uint64_t tail_bytes;
 };
-constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 1;
+constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 2;
 
 using Bytes = std::vector<std::byte>;
 

@@ -110,7 +110,7 @@ class Errors(BatchTest):
             self.assertEqual(records[request["custom_id"]]["response"]["status_code"], 200)
         report = json.loads(self.read("report.json"))
         self.assertEqual(report["requests"],
-                         {"answered": 2, "input_errors": len(self.BAD), "run_errors": 0, "skipped": 0})
+                         {"answered": 2, "input_errors": len(self.BAD), "failed": 0, "run_errors": 0, "skipped": 0})
         self.assertIn(f"2 answered, {len(self.BAD)} errors of the input", out)
         self.run_batch(served_model_name="tiny", max_line_mib=1)
         self.assertEqual(self.records(), records)  # errors of the input are finished: nothing is tried again

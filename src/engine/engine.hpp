@@ -66,6 +66,8 @@ class Engine {
   EngineCounters counters() const;
 
   // Handoff between engines of one model and one arithmetic. The tokens are those of an engine that kept the request.
+  /// From the next step on; what is held already stays held.
+  void set_after_prompt(AfterPrompt after_prompt);
   /// With AfterPrompt::hold: requests whose unfinished choices all wait to be detached, since the last call.
   std::vector<RequestId> take_held();
   /// Takes a request out between two steps, in whatever state; nothing where it is not known (finished, cancelled).

@@ -126,6 +126,7 @@ bool Engine::State::take_pages_of_waiting(std::size_t spared) {
   return false;
 }
 
+void Engine::set_after_prompt(AfterPrompt after_prompt) { state_->config.after_prompt = after_prompt; }
 std::vector<RequestId> Engine::take_held() { return std::exchange(state_->held_requests, {}); }
 std::optional<DetachedRequest> Engine::detach(RequestId request) { return state_->detach(request); }
 std::optional<SequencePages> Engine::reserve(int positions) { return state_->reserve(positions); }

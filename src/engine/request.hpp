@@ -88,6 +88,7 @@ struct Answer {
   std::vector<PositionLogprobs> prompt_logprobs;  ///< [prompt - 1]: of tokens 1 .. end, where asked for
   std::string error;                              ///< not empty: the request failed; the other fields mean nothing
   bool error_is_input = true;                     ///< the request can never work (else: of the run, may be tried again)
+  bool error_is_final = false;                    ///< of the run, but not to be tried again
   int cached_tokens = 0;                          ///< prompt tokens whose blocks were found
   Microseconds submitted_us = 0, first_token_us = 0, finished_us = 0;
 };

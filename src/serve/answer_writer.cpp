@@ -85,8 +85,9 @@ void AnswerWriter::write_record(FinishedLine line) {
     outcome = outcome_of(*answered);
     record = answer_record(line.head, answered->request, answered->answers, tokenizer_);
   } else {
-    outcome.kind = RecordOutcome::Kind::input_error;
-    record = error_record(line.head, std::get<ApiError::Details>(line.content));
+    auto const& problem = std::get<ApiError::Details>(line.content);
+    outcome.kind = problem.status < 500 ? RecordOutcome::Kind::input_error : RecordOutcome::Kind::failed;
+    record = error_record(line.head, problem);
   }
   outcome.input_bytes = line.input_bytes;
   ledger_.add(lines_.append(record), std::move(outcome));

@@ -15,6 +15,7 @@ class ApiError : public InputError {
     std::string message;  ///< names the field, its value, and what is possible
     std::string param;    ///< the field; empty: none
     std::string code;     ///< a word for programs; empty: none
+    int status = 400;     ///< HTTP's; 500 and above: not the input's fault
   };
   explicit ApiError(Details details) : InputError(details.message), details_(std::move(details)) {}
 

@@ -84,15 +84,18 @@ void BatchJob::finish(Answer answer) {
                        .content = FinishedLine::Answered{std::move(line.request), std::move(line.answers)}});
 }
 
-/// An error of the input is the line's record. An error of the run is not written, so that the next run tries again.
+/// An error of the input, or a final one, is the line's record. Another error of the run is not written, so that the
+/// next run tries again.
 void BatchJob::fail(OpenLine const& line, Answer const& answer) {
   std::erase_if(open_, [&](auto const& entry) {  // its other prompts
     bool const same = entry.second.line.get() == &line;
     if (same) parts_.runner.cancel(RequestId(entry.first));
     return same;
   });
-  if (answer.error_is_input) {
+  if (answer.error_is_input || answer.error_is_final) {
     ApiError::Details problem{.message = answer.error, .param = "", .code = "invalid_value"};
+    if (!answer.error_is_input)
+      problem = {.message = answer.error, .param = "", .code = "instance_lost", .status = 500};
     parts_.writer.write({.head = line.head, .input_bytes = line.input_bytes, .content = std::move(problem)});
     return;
   }

@@ -11,7 +11,7 @@ void BatchLedger::settle(std::uint64_t durable) {
   std::lock_guard const lock(mutex_);
   for (; !open_.empty() && open_.front().first <= durable; open_.pop_front()) {
     RecordOutcome const& outcome = open_.front().second;
-    ++(outcome.kind == RecordOutcome::Kind::answered ? counts_.answered : counts_.input_errors);
+    count(outcome.kind);
     counts_.prompt_tokens += outcome.prompt_tokens;
     counts_.cached_tokens += outcome.cached_tokens;
     counts_.generated_tokens += outcome.generated_tokens;
@@ -20,6 +20,20 @@ void BatchLedger::settle(std::uint64_t durable) {
       ttft_.add(latency.ttft_us);
       if (latency.tpot_us >= 0) tpot_.add(latency.tpot_us);
     }
+  }
+}
+
+void BatchLedger::count(RecordOutcome::Kind kind) {
+  switch (kind) {
+    case RecordOutcome::Kind::answered:
+      ++counts_.answered;
+      return;
+    case RecordOutcome::Kind::input_error:
+      ++counts_.input_errors;
+      return;
+    case RecordOutcome::Kind::failed:
+      ++counts_.failures;
+      return;
   }
 }
 

@@ -12,7 +12,7 @@ namespace windlass {
 
 /// What one record adds.
 struct RecordOutcome {
-  enum class Kind : std::uint8_t { answered, input_error } kind = Kind::answered;
+  enum class Kind : std::uint8_t { answered, input_error, failed } kind = Kind::answered;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   std::uint64_t input_bytes = 0;
   struct Latency {
@@ -23,11 +23,11 @@ struct RecordOutcome {
 };
 
 struct BatchCounts {
-  std::int64_t answered = 0, input_errors = 0;
+  std::int64_t answered = 0, input_errors = 0, failures = 0;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   std::uint64_t input_bytes = 0;
 
-  std::int64_t records() const { return answered + input_errors; }
+  std::int64_t records() const { return answered + input_errors + failures; }
 };
 
 /// Safe from any thread.
@@ -43,6 +43,7 @@ class BatchLedger {
   LatencyHistogram tpot() const;
 
  private:
+  void count(RecordOutcome::Kind kind);  // under mutex_
   mutable std::mutex mutex_;
   std::deque<std::pair<std::uint64_t, RecordOutcome>> open_;
   BatchCounts counts_;

@@ -30,6 +30,7 @@ void DistributedRunner::submit(Request request) {
 
 void DistributedRunner::dispatch(Open& open) {
   ++open.epoch;
+  open.moved = false;
   open.prefill = choose_prefill();
   open.decode = choose_decode(open.prefill);
   instances_[open.prefill].prompt_tokens += std::int64_t(open.request.prompt.size());
@@ -48,7 +49,7 @@ std::size_t DistributedRunner::choose_prefill() const {
     load.push_back(usable ? instance.prompt_tokens + instance.sequences : unavailable_load);
   }
   auto const plan = plan_dispatch({.load = load});
-  if (plan.stop == DispatchStop::no_instance) throw std::runtime_error("every instance that could prefill is lost");
+  if (plan.stop == DispatchStop::no_instance) throw EveryInstanceLost("every instance is lost");
   return plan.instance;
 }
 
@@ -59,7 +60,7 @@ std::size_t DistributedRunner::choose_decode(std::size_t prefill) const {
     if (Instance const& instance = instances_[std::size_t(peer)]; !instance.lost)
       load[std::size_t(peer)] = instance.sequences;
   auto const plan = plan_dispatch({.load = load});
-  if (plan.stop == DispatchStop::no_instance) throw std::runtime_error("every instance that could decode is lost");
+  if (plan.stop == DispatchStop::no_instance) throw EveryInstanceLost("every instance that could decode is lost");
   return plan.instance;
 }
 
@@ -71,12 +72,16 @@ void DistributedRunner::settle(Open const& open) {
 void DistributedRunner::cancel(RequestId request) {
   auto const at = open_.find(request);
   if (at == open_.end()) return;
-  Open const& open = at->second;
-  Cancel const message{.request = number(request), .request_epoch = open.epoch};
-  courier_.send(instances_[open.prefill].leader(), message);
-  if (open.decode != open.prefill) courier_.send(instances_[open.decode].leader(), message);
-  settle(open);
+  withdraw(request, at->second);
   open_.erase(at);
+}
+
+/// Its instances forget it.
+void DistributedRunner::withdraw(RequestId request, Open const& open) {
+  Cancel const message{.request = number(request), .request_epoch = open.epoch};
+  if (live(open.prefill)) courier_.send(instances_[open.prefill].leader(), message);
+  if (open.decode != open.prefill && live(open.decode)) courier_.send(instances_[open.decode].leader(), message);
+  settle(open);
 }
 
 void DistributedRunner::step() {
@@ -95,8 +100,20 @@ void DistributedRunner::step() {
 void DistributedRunner::take(Envelope const& envelope) {
   Tag const tag = envelope.tag();
   if (tag == Tag::answered) return take_answer(envelope);
-  if (tag != Tag::moved) return;
-  auto const message = decode<Moved>(envelope.frame);
+  if (tag == Tag::moved) take_moved(decode<Moved>(envelope.frame));
+  if (tag == Tag::rank_ended) {
+    auto const message = decode<RankEnded>(envelope.frame);
+    bool const will_be_told =
+        message.fate == RankFate::silent && config_.kill_rank && config_.kill_rank(int(message.rank));
+    if (!will_be_told) lose_rank(int(message.rank), message.fate);
+  }
+}
+
+void DistributedRunner::take_moved(Moved const& message) {
+  auto const at = open_.find(RequestId{message.request});
+  bool const current = at != open_.end() && at->second.epoch == message.request_epoch;
+  if (current && message.arrived != 0) at->second.moved = true;
+  if (message.pages == 0) return;
   if (message.arrived == 0) {
     ++moved_.failed;
     return;
@@ -141,28 +158,104 @@ void DistributedRunner::look_for_failures() {
   last_look_us_ = now;
   grace_until_us_ = plan.grace_until_us;
   for (std::size_t const instance : plan.lost)
-    if (!instances_[instance].lost) lose(instance);
+    if (live(instance)) suspect(instance);
+}
+
+/// A rank that is silent may wake again: it is killed, and lost once its end is told. Where nobody can kill it, it is
+/// lost at once, and what it was granted stays out of use.
+void DistributedRunner::suspect(std::size_t instance) {
+  for (int const rank : std::vector(instances_[instance].plan.ranks)) {
+    bool const silent = rank != courier_.world_rank() && courier_.silence_us(rank) > config_.failures.silence_us;
+    if (!silent || killed_ranks_.contains(rank)) continue;
+    log_warning(text("rank ", rank, " has been silent for ", config_.failures.silence_us / 1000, " ms"));
+    killed_ranks_.insert(rank);
+    if (!config_.kill_rank || !config_.kill_rank(rank)) lose_rank(rank, RankFate::silent);
+  }
+}
+
+void DistributedRunner::lose_rank(int world_rank, RankFate fate) {
+  if (shut_down_ || !lost_ranks_.insert(world_rank).second) return;
+  losses_.ranks.push_back(world_rank);
+  PeerLost const message{.rank = std::uint32_t(world_rank), .fate = fate};
+  courier_.give_up(world_rank, fate);
+  for (int rank = 0; rank < courier_.world_ranks(); ++rank)
+    if (!lost_ranks_.contains(rank)) courier_.send(rank, message);
+  if (std::erase(config_.spare_ranks, world_rank) > 0) log_warning(text("rank ", world_rank, " is lost; it was spare"));
+  for (std::size_t i = 0; i < instances_.size(); ++i) {
+    auto const& ranks = instances_[i].plan.ranks;
+    if (live(i) && std::find(ranks.begin(), ranks.end(), world_rank) != ranks.end()) lose(i);
+  }
 }
 
 /// Everything that ran there starts again elsewhere; a late answer of the old epoch is not taken.
 void DistributedRunner::lose(std::size_t instance) {
-  instances_[instance].lost = true;
-  log_warning(text("instance ", instance, " (rank ", instances_[instance].leader(), ") has been silent for ",
-                   config_.failures.silence_us / 1000, " ms: it is lost, its requests start again elsewhere"));
+  Instance& lost = instances_[instance];
+  log_warning(text("rank ", losses_.ranks.back(), " is lost, and with it ", role_name(lost.plan.role), " instance ",
+                   instance, "; its requests start again elsewhere"));
+  lost.lost = true;
+  ++losses_.instances;
+  for (int const rank : lost.plan.ranks)  // the others would wait for it for ever
+    if (rank != courier_.world_rank() && !lost_ranks_.contains(rank) && killed_ranks_.insert(rank).second &&
+        config_.kill_rank)
+      config_.kill_rank(rank);
+  replace(instance);
+  spread_roles();
+  restart_requests(instance);
+}
+
+/// A spare rank takes the place, with the role and the peers that it had.
+void DistributedRunner::replace(std::size_t instance) {
+  Instance& place = instances_[instance];
+  if (place.plan.ranks.size() != 1 || config_.spare_ranks.empty()) return;
+  int const spare = config_.spare_ranks.front();
+  config_.spare_ranks.erase(config_.spare_ranks.begin());
+  place.plan.ranks = {spare};
+  place.lost = false;
+  ++losses_.spares_taken;
+  log_info(text("spare rank ", spare, " takes the place of ", role_name(place.plan.role), " instance ", instance));
+  courier_.send(spare, TakeRole{.holds = place.plan.role == Role::prefill});
+}
+
+/// Where nobody is left to prefill, decode instances do both; prefill instances without a live peer too.
+void DistributedRunner::spread_roles() {
+  auto const prefills = [](Instance const& each) { return !each.lost && each.plan.role != Role::decode; };
+  bool const somebody_prefills = std::any_of(instances_.begin(), instances_.end(), prefills);
+  for (Instance& each : instances_) {
+    if (each.lost || each.plan.role == Role::mixed) continue;
+    bool const has_peer =
+        std::any_of(each.plan.peers.begin(), each.plan.peers.end(), [&](int peer) { return live(std::size_t(peer)); });
+    if (each.plan.role == Role::decode ? !somebody_prefills : !has_peer) become_mixed(each);
+  }
+}
+
+void DistributedRunner::become_mixed(Instance& instance) {
+  log_info(text("rank ", instance.leader(), ", which was to ",
+                instance.plan.role == Role::decode ? "decode" : "prefill", " alone, does both from now on"));
+  instance.plan.role = Role::mixed;
+  courier_.send(instance.leader(), TakeRole{.holds = 0});
+}
+
+/// A request that had not reached the lost instance, or had left it, has not been running there.
+void DistributedRunner::restart_requests(std::size_t instance) {
   for (auto at = open_.begin(); at != open_.end();) {
     Open& open = at->second;
     auto const next = std::next(at);
-    if (open.prefill == instance || open.decode == instance) {
-      settle(open);
-      if (++open.deaths >= config_.most_deaths) {
+    bool const ran_there = open.runs_at(instance), was_to_go_there = !open.moved && open.decode == instance;
+    if (ran_there || was_to_go_there) {
+      withdraw(at->first, open);
+      open.deaths += ran_there;
+      if (open.deaths < config_.most_deaths) {
+        ++losses_.restarted_requests;
+        dispatch(open);
+      } else {
+        ++losses_.failed_requests;
         answers_.push_back({.id = at->first,
                             .error = text("was running at the loss of ", open.deaths, " instances"),
                             .error_is_input = false,
+                            .error_is_final = true,
                             .submitted_us = open.submitted_us,
                             .finished_us = now_us()});
         open_.erase(at);
-      } else {
-        dispatch(open);
       }
     }
     at = next;
@@ -187,12 +280,11 @@ EngineCounters DistributedRunner::counters() const {
   return sum;
 }
 
-void DistributedRunner::shut_down(Shutdown const& message) {
-  for (int rank = 0; rank < courier_.world_ranks(); ++rank) courier_.send(rank, message);
-}
-
-std::size_t DistributedRunner::lost_instances() const {
-  return std::size_t(std::count_if(instances_.begin(), instances_.end(), [](auto const& each) { return each.lost; }));
+void DistributedRunner::shut_down(End end) {
+  if (std::exchange(shut_down_, true)) return;
+  Shutdown const message{.failed = end == End::failed, .lost_ranks = std::uint32_t(lost_ranks_.size())};
+  for (int rank = 0; rank < courier_.world_ranks(); ++rank)
+    if (!lost_ranks_.contains(rank)) courier_.send(rank, message);
 }
 
 }  // namespace windlass

@@ -2,7 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "mpi/courier.hpp"
@@ -12,9 +16,26 @@
 
 namespace windlass {
 
+/// Nobody is left to compute: what is not answered stays for the next run.
+class EveryInstanceLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 struct DistributedConfig {
   FailureRule failures;
-  int most_deaths = 2;  ///< of instances that a request was running at: then it is answered with an error
+  int most_deaths = 2;           ///< of instances that a request was running at: then it is answered with an error
+  std::vector<int> spare_ranks;  ///< with a worker each; they take the places of lost instances of one rank
+  /// Ends the process of a rank that has been silent for too long. True: RankEnded will be told; false: nobody can.
+  std::function<bool(int world_rank)> kill_rank;
+};
+
+/// What was lost, and what became of it.
+struct Losses {
+  std::vector<int> ranks;
+  int instances = 0, spares_taken = 0;
+  std::int64_t restarted_requests = 0;  ///< that started again elsewhere
+  std::int64_t failed_requests = 0;     ///< answered with an error: they were running at too many losses
 };
 
 /// What moved between instances.
@@ -24,8 +45,10 @@ struct MovedKv {
 };
 
 /// Each request goes to the prefill-capable instance with the fewest prompt tokens open, and its decode to the peer
-/// with the fewest open sequences. Requests of a lost instance are sent to another one, from the start: the same
-/// tokens. One thread calls it.
+/// with the fewest open sequences. A rank is lost when its process ends (RankEnded) or it is silent for too long: then
+/// it is killed first, where that is possible. Its instance is lost with it; a spare rank takes the place, or else the
+/// instances of the other role compute both. Requests of a lost instance are sent to another one, from the start: the
+/// same tokens. One thread calls it.
 class DistributedRunner final : public RequestRunner {
  public:
   /// `instances` and their leaders; the courier must outlive it. An instance that hears nothing is lost.
@@ -34,15 +57,16 @@ class DistributedRunner final : public RequestRunner {
   void submit(Request request) override;
   void cancel(RequestId request) override;
   bool idle() const override { return open_.empty(); }
-  void step() override;  ///< waits up to 20 ms for an answer
+  void step() override;  ///< waits up to 20 ms for an answer. Throws EveryInstanceLost
   std::vector<Answer> take_answers() override { return std::exchange(answers_, {}); }
   std::vector<ChoiceDelta> take_deltas() override { return {}; }
   EngineCounters counters() const override;
 
-  /// Tells all other ranks to end. Call it once, at the end.
-  void shut_down(Shutdown const& message);
+  enum class End : std::uint8_t { done, failed };
+  /// Tells all other ranks to end. Once, at the end.
+  void shut_down(End end);
   MovedKv const& moved() const { return moved_; }
-  std::size_t lost_instances() const;
+  Losses const& losses() const { return losses_; }
   /// Answers that came from another instance than the prompt's.
   std::int64_t decoded_elsewhere() const { return decoded_elsewhere_; }
 
@@ -59,7 +83,9 @@ class DistributedRunner final : public RequestRunner {
     std::uint64_t epoch = 0;
     std::size_t prefill = 0, decode = 0;  ///< instances
     Microseconds submitted_us = 0;
+    bool moved = false;  ///< the decode instance has it
     int deaths = 0;
+    bool runs_at(std::size_t instance) const { return moved ? decode == instance : prefill == instance; }
   };
 
   void dispatch(Open& open);
@@ -68,8 +94,17 @@ class DistributedRunner final : public RequestRunner {
   void settle(Open const& open);  ///< takes its load off its instances
   void take(Envelope const& envelope);
   void take_answer(Envelope const& envelope);
+  void take_moved(Moved const& message);
   void look_for_failures();
+  void suspect(std::size_t instance);
+  void lose_rank(int world_rank, RankFate fate);
   void lose(std::size_t instance);
+  void replace(std::size_t instance);
+  void spread_roles();
+  void become_mixed(Instance& instance);
+  void restart_requests(std::size_t instance);
+  void withdraw(RequestId request, Open const& open);
+  bool live(std::size_t instance) const { return !instances_[instance].lost; }
 
   Courier& courier_;
   std::vector<Instance> instances_;
@@ -78,6 +113,9 @@ class DistributedRunner final : public RequestRunner {
   std::vector<Answer> answers_;
   MovedKv moved_;
   std::int64_t decoded_elsewhere_ = 0;
+  Losses losses_;
+  std::set<int> lost_ranks_, killed_ranks_;
+  bool shut_down_ = false;
   Microseconds last_look_us_ = 0, grace_until_us_ = 0;
 };
 

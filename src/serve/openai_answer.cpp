@@ -182,9 +182,9 @@ std::string answer_record(RecordHead const& head, ApiRequest const& request, std
 
 std::string error_record(RecordHead const& head, ApiError::Details const& problem) {
   JsonText out;
-  begin_record(out, head, 400);
+  begin_record(out, head, problem.status);
   out.begin_object().key("error").begin_object().member("message", problem.message);
-  out.member("type", "invalid_request_error");
+  out.member("type", problem.status < 500 ? "invalid_request_error" : "server_error");
   write_or_null(out, "param", problem.param);
   write_or_null(out, "code", problem.code);
   out.end_object().end_object();

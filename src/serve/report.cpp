@@ -29,7 +29,8 @@ void write_counts(JsonText& out, BatchReport const& report) {
   BatchCounts const& counts = report.counts;
   std::int64_t const computed = counts.prompt_tokens - counts.cached_tokens;
   out.key("requests").begin_object().member("answered", counts.answered).member("input_errors", counts.input_errors);
-  out.member("run_errors", report.run_errors).member("skipped", report.skipped).end_object();
+  out.member("failed", counts.failures).member("run_errors", report.run_errors).member("skipped", report.skipped);
+  out.end_object();
   out.key("tokens").begin_object().member("prompt", counts.prompt_tokens).member("cached", counts.cached_tokens);
   out.member("generated", counts.generated_tokens).end_object();
   out.member("seconds", rounded(report.seconds)).member("load_seconds", rounded(report.load_seconds));
@@ -48,6 +49,14 @@ void write_engine(JsonText& out, BatchReport const& report) {
   MachineShare const& share = *report.machine_share;
   out.key("machine_limit").begin_object().member("read_gb_per_s", rounded(share.read_gb_per_s));
   out.member("weights_gb_per_s", rounded(share.weights_gb_per_s)).member("share", rounded(share.share())).end_object();
+}
+
+void write_losses(JsonText& out, BatchReport const& report) {
+  out.key("instances").begin_object().member("planned", report.instances).member("lost", report.lost_instances);
+  out.member("spares_taken", report.spares_taken).member("restarted_requests", report.restarted_requests);
+  out.key("lost_ranks").begin_array();
+  for (int const rank : report.lost_ranks) out.value(rank);
+  out.end_array().end_object();
 }
 
 std::string row(std::string const& name, std::string const& value) {
@@ -69,17 +78,27 @@ std::string latency_row(std::string const& name, LatencyHistogram const& histogr
 std::string requests_text(BatchReport const& report) {
   std::string value = text(report.counts.answered, " answered, ", report.counts.input_errors, " errors of the input");
   if (report.skipped > 0) value += text(", ", report.skipped, " answered before");
+  if (report.counts.failures > 0) value += text(", ", report.counts.failures, " failed for good");
   if (report.run_errors > 0) value += text(", ", report.run_errors, " left for the next run");
   return value;
 }
 
 }  // namespace
 
+std::string losses_text(BatchReport const& report) {
+  std::string ranks;
+  for (int const rank : report.lost_ranks) ranks += text(ranks.empty() ? "" : ", ", rank);
+  if (ranks.empty()) return ranks;
+  return text("rank ", ranks, " (", report.lost_instances, " of ", report.instances, " instances); ",
+              report.spares_taken, " spares taken in, ", report.restarted_requests, " requests started again");
+}
+
 std::string report_json(BatchReport const& report) {
   JsonText out;
   out.begin_object().member("status", report.status);
   write_counts(out, report);
   write_engine(out, report);
+  write_losses(out, report);
   out.key("model").begin_object().member("path", report.model_path).member("identity", report.model_identity);
   out.member("architecture", report.architecture).member("file_bytes", report.model_bytes);
   out.member("weight_bytes", report.weight_bytes).end_object();
@@ -101,6 +120,7 @@ std::string report_table(BatchReport const& report) {
   BatchCounts const& counts = report.counts;
   std::int64_t const computed = counts.prompt_tokens - counts.cached_tokens;
   std::string table = row("status", report.status) + row("requests", requests_text(report));
+  if (!report.lost_ranks.empty()) table += row("lost", losses_text(report));
   table += row("tokens", text(counts.prompt_tokens, " prompt (", counts.cached_tokens, " from cache), ",
                               counts.generated_tokens, " generated"));
   table += row("time", text(duration_text(report.seconds), " (", rounded(report.seconds), " s), loading ",

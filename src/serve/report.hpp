@@ -37,9 +37,15 @@ struct BatchReport {
   std::vector<std::string> arithmetic;               ///< more than one: answers of unlike arithmetic in one file
   std::map<std::string, std::string> configuration;  ///< every option with its effective value
   std::optional<MachineShare> machine_share;
+  std::vector<int> lost_ranks;  ///< that died in this run, in the order of their deaths
+  int instances = 1, lost_instances = 0, spares_taken = 0;
+  std::int64_t restarted_requests = 0;  ///< that ran at a loss and started again elsewhere
 };
 
 std::string report_json(BatchReport const& report);
+
+/// Which ranks were lost and what became of their work, in words; empty where none was.
+std::string losses_text(BatchReport const& report);
 
 /// Some lines with the figures that matter most.
 std::string report_table(BatchReport const& report);

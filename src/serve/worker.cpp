@@ -54,8 +54,7 @@ WorkerEnd Worker::run() {
     retry_offers();
     send_answers();
     tell_load();
-    if (now_us() - courier_.heard_us(config_.controller_rank) > config_.controller_silence_us)
-      return WorkerEnd::controller_lost;
+    if (courier_.silence_us(config_.controller_rank) > config_.controller_silence_us) return WorkerEnd::controller_lost;
   }
   return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
 }
@@ -79,6 +78,9 @@ void Worker::take(Envelope const& envelope) {
   if (tag == Tag::cancel) cancel(envelope);
   if (tag == Tag::handoff_offer) take_offer(envelope);
   if (tag == Tag::kv_event) take_event(decode<KvEvent>(envelope.frame));
+  if (tag == Tag::peer_lost) lose_peer(decode<PeerLost>(envelope.frame));
+  if (tag == Tag::take_role)
+    engine_.set_after_prompt(decode<TakeRole>(envelope.frame).holds != 0 ? AfterPrompt::hold : AfterPrompt::decode);
   if (tag == Tag::shutdown && !shutdown_) shutdown_ = decode<Shutdown>(envelope.frame);
 }
 
@@ -86,18 +88,41 @@ void Worker::submit(Envelope const& envelope) {
   auto const message = decode<Submit>(envelope.frame);
   Request request = decode_request(tail_of(envelope.frame));
   request.id = RequestId{message.request};
+  if (!is_wanted(request.id, message.request_epoch)) return;
+  drop(request.id, message.request_epoch - 1);
   assignments_[request.id] = {.epoch = message.request_epoch, .decode_rank = int(message.decode_rank)};
   engine_.submit(std::move(request));
 }
 
 void Worker::cancel(Envelope const& envelope) {
   auto const message = decode<Cancel>(envelope.frame);
-  RequestId const request{message.request};
+  std::uint64_t& last = cancelled_[RequestId{message.request}];
+  last = std::max(last, message.request_epoch);
+  drop(RequestId{message.request}, message.request_epoch);
+}
+
+/// Forgets a request that started at `epoch` or before.
+void Worker::drop(RequestId request, std::uint64_t epoch) {
+  std::erase_if(retries_, [&](Retry const& retry) {
+    return retry.outgoing.detached.request.id == request && retry.outgoing.assignment.epoch <= epoch;
+  });
   auto const at = assignments_.find(request);
-  if (at == assignments_.end() || at->second.epoch != message.request_epoch) return;
+  if (at == assignments_.end() || at->second.epoch > epoch) return;
   assignments_.erase(at);
   engine_.cancel(request);
-  std::erase_if(retries_, [&](Retry const& retry) { return retry.outgoing.detached.request.id == request; });
+}
+
+bool Worker::is_wanted(RequestId request, std::uint64_t epoch) const {
+  auto const at = cancelled_.find(request);
+  return at == cancelled_.end() || at->second < epoch;
+}
+
+/// Its transfers end as `lost`; the controller sends elsewhere what it had.
+void Worker::lose_peer(PeerLost const& message) {
+  int const rank = int(message.rank);
+  lost_ranks_.insert(rank);
+  courier_.give_up(rank, message.fate);
+  std::erase_if(retries_, [&](Retry const& retry) { return retry.outgoing.assignment.decode_rank == rank; });
 }
 
 void Worker::hand_off_held() {
@@ -112,6 +137,7 @@ void Worker::hand_off_held() {
 }
 
 void Worker::offer(Outgoing outgoing) {
+  if (lost_ranks_.contains(outgoing.assignment.decode_rank)) return;
   DetachedRequest const& detached = outgoing.detached;
   auto const names = page_names(detached.pages, detached.computed, engine_.groups());
   WireWriter tail;
@@ -137,13 +163,17 @@ void Worker::offer(Outgoing outgoing) {
 /// A request without pages goes on at once: its prompt is computed again. Otherwise pages are granted as soon as there
 /// is room.
 void Worker::take_offer(Envelope const& envelope) {
+  if (lost_ranks_.contains(envelope.source_rank)) return;
   auto const offer = decode<HandoffOffer>(envelope.frame);
   std::span<std::byte const> rest;
   auto const names = tail_elements<KvPageName>(tail_of(envelope.frame), offer.pages, &rest);
   RequestProgress progress = decode_progress(rest, now_us());
   RequestId const id{offer.request};
-  if (assignments_.contains(id))  // it is here already: the sender gave up an offer that had arrived
+  auto const known = assignments_.find(id);  // the sender may have given up an offer that had arrived
+  bool const is_here = known != assignments_.end() && known->second.epoch >= offer.request_epoch;
+  if (is_here || !is_wanted(id, offer.request_epoch))
     return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::arrived);
+  drop(id, offer.request_epoch);
   DetachedRequest request{.request = std::move(progress.request),
                           .answer = std::move(progress.answer),
                           .choices = std::move(progress.choices),
@@ -191,6 +221,7 @@ void Worker::finish_outgoing(KvEvent const& event) {
   if (at == outgoing_.end()) return;
   Outgoing outgoing = std::move(at->second);
   outgoing_.erase(at);
+  if (lost_ranks_.contains(int(event.peer_rank))) return;
   if (event.outcome == HandoffOutcome::refused) {
     retries_.push_back({.at_us = now_us() + config_.retry_us, .outgoing = std::move(outgoing)});
     return;
@@ -205,7 +236,6 @@ void Worker::finish_outgoing(KvEvent const& event) {
 }
 
 void Worker::tell_moved(Outgoing const& outgoing, KvEvent const& event) {
-  if (outgoing.detached.computed == 0) return;
   auto const names = page_names(outgoing.detached.pages, outgoing.detached.computed, engine_.groups());
   courier_.send(config_.controller_rank, Moved{.request = number(outgoing.detached.request.id),
                                                .request_epoch = outgoing.assignment.epoch,
@@ -225,8 +255,11 @@ void Worker::finish_incoming(KvEvent const& event) {
     return;
   }
   RequestId const id = at->second.request->request.id;
-  assignments_[id] = {.epoch = at->second.epoch, .decode_rank = courier_.world_rank()};
-  engine_.attach(std::move(*at->second.request));
+  if (is_wanted(id, at->second.epoch)) {
+    drop(id, at->second.epoch);
+    assignments_[id] = {.epoch = at->second.epoch, .decode_rank = courier_.world_rank()};
+    engine_.attach(std::move(*at->second.request));
+  }
   incoming_.erase(at);
 }
 

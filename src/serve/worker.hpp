@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -28,6 +29,8 @@ class Worker {
 
   /// Until the controller ends it.
   WorkerEnd run();
+  /// Ranks that the controller has told to be lost.
+  bool knows_of_losses() const { return !lost_ranks_.empty() || (shutdown_ && shutdown_->lost_ranks > 0); }
 
  private:
   struct Assignment {
@@ -53,6 +56,9 @@ class Worker {
   void take(Envelope const& envelope);
   void submit(Envelope const& envelope);
   void cancel(Envelope const& envelope);
+  void drop(RequestId request, std::uint64_t epoch);
+  void lose_peer(PeerLost const& message);
+  bool is_wanted(RequestId request, std::uint64_t epoch) const;
   void take_offer(Envelope const& envelope);
   void accept(Envelope const& envelope, HandoffOffer const& offer, DetachedRequest request);
   void take_event(KvEvent const& event);
@@ -71,6 +77,8 @@ class Worker {
   KvExchange* exchange_;
   WorkerConfig config_;
   std::unordered_map<RequestId, Assignment> assignments_;
+  std::unordered_map<RequestId, std::uint64_t> cancelled_;  ///< the last epoch that is not wanted any more
+  std::set<int> lost_ranks_;
   std::map<std::uint64_t, Outgoing> outgoing_;  // by transfer
   std::map<TransferKey, Incoming> incoming_;
   std::vector<Retry> retries_;

@@ -1,0 +1,260 @@
+#include "jobs/batch_run.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "jobs/exit_codes.hpp"
+#include "jobs/layout_table.hpp"
+#include "jobs/machine_share.hpp"
+#include "jobs/option_parsing.hpp"
+#include "jobs/version.hpp"
+#include "mpi/launch_line.hpp"
+#include "mpi/memory_limit.hpp"
+#include "src/core/bytes_text.hpp"
+#include "src/core/error.hpp"
+#include "src/core/log.hpp"
+#include "src/core/text.hpp"
+#include "src/store/atomic_file.hpp"
+
+namespace windlass {
+namespace {
+
+constexpr auto patience_of_farewell = std::chrono::seconds(5);  ///< for live ranks to take the word that all is done
+
+}  // namespace
+
+BatchRun::BatchRun(BatchOptions const& options, BatchPlace const& place)
+    : options_(options),
+      place_(place),
+      plan_(plan_cluster(place.mpi, options.layout)),
+      console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
+  together([&] { output_ = std::make_unique<BatchOutput>(options_); });
+}
+
+BatchRun::~BatchRun() {
+  if (remote_) remote_->shut_down(DistributedRunner::End::failed);
+}
+
+int BatchRun::run() {
+  set_up();
+  RequestRules rules = request_rules(options_.engine, setup_->model);
+  rules.job_seed = options_.seed;
+  announce();
+  BatchInput input(open_input(options_.input), rules, output_->finished(), {.max_line_bytes = options_.max_line_bytes});
+  AnswerWriter writer(output_->lines(), ledger_, setup_->model.tokenizer.get());
+  std::exception_ptr problem;
+  BatchEnd end = BatchEnd::again;
+  try {
+    end = answer(input, writer);
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  close(writer, problem);
+  console_.finish(progress(input));  // now that the last records are safe and counted
+  bool const nothing_done = ledger_.counts().records() == 0 && run_errors_ > 0;
+  std::string const status = problem || nothing_done ? "failed" : end == BatchEnd::done ? "done" : "again";
+  tell(input, status);
+  if (problem) std::rethrow_exception(problem);
+  if (nothing_done) throw std::runtime_error(text("all ", run_errors_, " requests failed; nothing was answered"));
+  return end == BatchEnd::done ? exit_done : exit_again;
+}
+
+/// A problem of one rank is everybody's: all reach the same collective calls, or leave together.
+template <class Attempt>
+void BatchRun::together(Attempt attempt) {
+  std::exception_ptr own;
+  std::string words;
+  try {
+    attempt();
+  } catch (std::exception const& error) {
+    own = std::current_exception();
+    words = error.what();
+  }
+  try {
+    agree(place_.mpi, words);
+  } catch (InputError const&) {
+    if (own) std::rethrow_exception(own);
+    throw;
+  }
+}
+
+void BatchRun::set_up() {
+  auto const recorded = output_->recorded_arithmetic();
+  from_rank_0(place_.mpi, recorded.value_or(""));
+  together([&] {
+    setup_ = set_up_engine(options_.engine, recorded, plan_.own_place());
+    output_->begin(options_, *setup_);
+  });
+  agree_on(place_.mpi, model_and_arithmetic(*setup_));
+  if (place_.mpi.place().world_ranks > 1) set_up_cluster();
+}
+
+void BatchRun::set_up_cluster() {
+  Engine* const engine = plan_.computes() ? setup_->engine.get() : nullptr;
+  cluster_ = std::make_unique<Cluster>(place_.mpi, plan_, engine, options_.transport);
+  DistributedConfig config{.spare_ranks = plan_.layout.spare_ranks,
+                           .kill_rank = [this](int rank) { return place_.watch.kill(rank); }};
+  std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
+  config.failures.silence_us = Microseconds(options_.lost_after_seconds * 1e6);
+  remote_ = std::make_unique<DistributedRunner>(cluster_->courier(), plan_.layout.instances, config);
+  place_.watch.on_end([this](ProcessEnd end) {
+    if (end.world_rank == ProcessEnd::launcher) place_.launcher_ended();
+    rank_ended_ = true;
+    cluster_->courier().send(0, RankEnded{.rank = std::uint32_t(end.world_rank), .fate = RankFate::ended});
+  });
+  cluster_->start_worker();
+}
+
+void BatchRun::announce() const {
+  if (options_.quiet) return;
+  Model const& model = setup_->model;
+  log_info(text("version ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
+                model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
+                ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)), " for ",
+                setup_->kv_tokens(), " tokens"));
+  if (cluster_ && recovery_of(process_environment()) == Recovery::off)
+    log_info(
+        "started without recovery: the death of a rank ends the job, and the same command goes on from there; "
+        "windlass launch, or mpirun --enable-recovery (Open MPI 5: --with-ft ulfm), lets the others go on at once");
+  if (cluster_)
+    log_info(to_text(plan_.layout, plan_.map) +
+             (cluster_->transport_name().empty() ? "" : "KV moves by " + cluster_->transport_name()));
+  if (output_->finished().size() > 0)
+    log_info(text("resuming: ", output_->finished().size(), " records are in ", options_.output));
+}
+
+BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
+  EngineRunner local(*setup_->engine);
+  RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : local;
+  start_us_ = now_us();
+  BatchJob job({.runner = runner,
+                .input = input,
+                .writer = writer,
+                .drain_wanted = [&] { return place_.signals.wanted(); },
+                .on_progress = [&] { console_.update([&] { return progress(input); }); }},
+               {.max_requests_running = options_.engine.max_num_seqs * int(plan_.layout.instances.size()),
+                .drain_us = Microseconds(options_.drain_seconds * 1e6),
+                .job_seed = options_.seed});
+  std::exception_ptr problem;
+  BatchEnd end = BatchEnd::again;
+  try {
+    end = job.run();
+  } catch (EveryInstanceLost const& lost) {
+    log_warning(text(lost.what(), "; finished answers are safe, the rest stays for the next run"));
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  run_errors_ = job.run_errors();
+  engine_counters_ = runner.counters();
+  if (!problem) problem = end_cluster();
+  if (problem) std::rethrow_exception(problem);
+  return end;
+}
+
+/// A run that should have moved KV and moved none is wrong, however right its answers are.
+std::exception_ptr BatchRun::end_cluster() {
+  if (!remote_) return nullptr;
+  remote_->shut_down(DistributedRunner::End::done);
+  if (has_losses()) cluster_->courier().flush(patience_of_farewell);
+  MovedKv const& moved = remote_->moved();
+  if (!options_.quiet && !cluster_->transport_name().empty())
+    log_info(text("KV moved: ", moved.requests, " requests, ", moved.pages, " pages, ", moved.bytes >> 20, " MiB in ",
+                  moved.microseconds / 1000, " ms of handoffs by ", cluster_->transport_name(), "; ", moved.failed,
+                  " prompts were computed again"));
+  if (moved.requests > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
+  return std::make_exception_ptr(
+      std::runtime_error("no KV moved although prefill and decode are separate: every prompt was computed twice; try "
+                         "--transport message"));
+}
+
+/// What was answered is written even where the run failed; its first problem is the one that is told.
+void BatchRun::close(AnswerWriter& writer, std::exception_ptr& problem) {
+  try {
+    writer.close();
+  } catch (...) {
+    if (!problem) problem = std::current_exception();
+  }
+  seconds_ = double(now_us() - start_us_) * 1e-6;
+}
+
+BatchProgress BatchRun::progress(BatchInput const& input) const {
+  BatchCounts const counts = ledger_.counts();
+  return {.seconds = double(now_us() - start_us_) * 1e-6,
+          .records = counts.records(),
+          .skipped = std::int64_t(input.skipped_lines()),
+          .tokens = counts.prompt_tokens + counts.generated_tokens,
+          .finished_bytes = counts.input_bytes,
+          .skipped_bytes = input.skipped_bytes(),
+          .total_bytes = input.total_bytes()};
+}
+
+void BatchRun::tell(BatchInput const& input, std::string const& status) {
+  if (options_.quiet && options_.report_file.empty()) return;
+  BatchReport report = make_report(input, status);
+  if (status == "done" && !remote_) report.machine_share = machine_share(report);  // one process can measure alone
+  if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
+  if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));
+}
+
+/// The engine and the weights make room for the buffer: the process never holds more than it did.
+std::optional<MachineShare> BatchRun::machine_share(BatchReport const& report) {
+  setup_->engine.reset();
+  setup_->model.weights = {};
+  return measure_machine_share(report.engine, report.weight_bytes, *setup_->team);
+}
+
+BatchReport BatchRun::make_report(BatchInput const& input, std::string const& status) const {
+  Model const& model = setup_->model;
+  char host[256] = "";
+  if (::gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+  BatchReport report{.status = status,
+                     .counts = ledger_.counts(),
+                     .skipped = std::int64_t(input.skipped_lines()),
+                     .run_errors = run_errors_,
+                     .seconds = seconds_,
+                     .load_seconds = model.load_seconds,
+                     .engine = engine_counters_,
+                     .ttft = ledger_.ttft(),
+                     .tpot = ledger_.tpot(),
+                     .version = program_version(),
+                     .commit = program_commit(),
+                     .mpi_library = place_.mpi.library(),
+                     .host = host,
+                     .processor = setup_->cores.processor,
+                     .cores = setup_->cores.machine_cores,
+                     .threads = setup_->threads,
+                     .model_path = options_.engine.model.path,
+                     .model_identity = to_hex(model.identity),
+                     .architecture = model.spec.architecture,
+                     .model_bytes = model.file_bytes,
+                     .weight_bytes = model.weights.size_bytes(),
+                     .kv_bytes = std::uint64_t(setup_->kv_bytes),
+                     .peak_resident_bytes = peak_resident_bytes(),
+                     .arithmetic = output_->arithmetic(),
+                     .configuration = options_.given};
+  report.configuration["threads"] = text(setup_->threads);
+  report.configuration["backend"] = setup_->operations->name;
+  report.configuration["max-model-len"] = text(model.max_model_len);
+  report.configuration["kv-cache-memory"] = text(setup_->kv_bytes);
+  add_losses(report);
+  return report;
+}
+
+void BatchRun::add_losses(BatchReport& report) const {
+  if (!remote_) return;
+  Losses const& losses = remote_->losses();
+  report.instances = int(plan_.layout.instances.size());
+  report.lost_ranks = losses.ranks;
+  report.lost_instances = losses.instances;
+  report.spares_taken = losses.spares_taken;
+  report.restarted_requests = losses.restarted_requests;
+}
+
+std::string BatchRun::losses() const {
+  BatchReport report;
+  add_losses(report);
+  return losses_text(report);
+}
+
+}  // namespace windlass
