@@ -59,8 +59,8 @@ StepModel read_steps(JsonFields const& fields, ParallelDegree degree) {
 }
 
 void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCluster& cluster) {
-  fields.only(
-      {"role", "count", "tp", "pp", "steps", "max_prompts", "max_prompt_tokens", "max_context_tokens", "kv_tokens"});
+  fields.only({"role", "count", "tp", "pp", "steps", "max_prompts", "max_prompt_tokens", "max_context_tokens",
+               "kv_tokens", "chunk_tokens"});
   ParallelDegree const degree{.tp = int(fields.integer_or("tp", 1, {1, 1024})),
                               .pp = int(fields.integer_or("pp", 1, {1, 1024}))};
   auto const steps = read_steps((fields.has("steps") ? fields : whole).object("steps"), degree);
@@ -72,7 +72,10 @@ void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCl
       .max_prompts = fields.integer_or("max_prompts", unlimited, count_limits),
       .max_prompt_tokens = fields.integer_or("max_prompt_tokens", steps.kv_tokens, count_limits),
       .max_context_tokens = fields.integer_or("max_context_tokens", unlimited, count_limits),
-      .kv_tokens = fields.integer_or("kv_tokens", steps.kv_tokens, count_limits)};
+      .kv_tokens = fields.integer_or("kv_tokens", steps.kv_tokens, count_limits),
+      .chunk_tokens = fields.integer_or("chunk_tokens", 0, {0, 1e9})};
+  if (instance.chunk_tokens > 0 && (instance.role != SimRole::mixed || instance.stages > 1))
+    fields.fail("chunk_tokens", "is for one stage that does both phases", "role mixed with pp 1");
   cluster.instances.insert(cluster.instances.end(), std::size_t(fields.integer_or("count", 1, {1, 1e6})), instance);
 }
 
@@ -93,17 +96,49 @@ int devices_of(SimCluster const& cluster, JsonFields const& fields) {
   return gpus;
 }
 
+Microseconds seconds(JsonFields const& fields, char const* name, double otherwise) {
+  return Microseconds(fields.number_or(name, otherwise, not_negative) * 1e6);
+}
+
+/// Failures, repairs and changes of role.
+void read_changes(JsonFields const& fields, PipelineCluster& cluster) {
+  cluster.max_restarts = int(fields.integer_or("max_restarts", 3, {0, 1000}));
+  if (fields.has("failures"))
+    for (JsonFields const& failure : fields.objects("failures")) {
+      failure.only({"instance", "at_s", "repaired_s"});
+      auto const last = double(cluster.instances.size()) - 1;
+      InstanceFailure read{.instance = std::uint32_t(failure.integer("instance", {0, last})),
+                           .at_us = seconds(failure, "at_s", 0)};
+      if (failure.has("repaired_s")) read.repaired_us = seconds(failure, "repaired_s", 0);
+      if (read.repaired_us <= read.at_us) failure.fail("repaired_s", "is not after at_s", "a later time, or nothing");
+      cluster.failures.push_back(read);
+    }
+  if (!fields.has("role_control")) return;
+  auto const control = fields.object("role_control");
+  control.only({"window_s", "switch_s", "hysteresis", "prefill_ms", "prefill_slots", "decode_ms", "decode_slots"});
+  cluster.roles = {.window_us = std::max<Microseconds>(1, seconds(control, "window_s", 60)),
+                   .switch_us = seconds(control, "switch_s", 0),
+                   .profile = {.prefill_ms = control.number("prefill_ms", positive),
+                               .prefill_slots = control.number("prefill_slots", positive),
+                               .decode_ms = control.number("decode_ms", positive),
+                               .decode_slots = control.number("decode_slots", positive)},
+                   .hysteresis = control.number_or("hysteresis", 0.1, {0, 10})};
+}
+
 SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
-  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices", "shared_prompt_tokens"});
+  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices", "shared_prompt_tokens",
+               "failures", "max_restarts", "role_control"});
   PipelineCluster cluster;
   for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
   if (fields.has("link")) {
     auto const link = fields.object("link");
-    link.only({"gb_per_s", "kv_bytes_per_token", "latency_us"});
+    link.only({"gb_per_s", "kv_bytes_per_token", "latency_us", "fabric_gb_per_s"});
     cluster.link = {.bytes_per_us = link.number("gb_per_s", positive) * 1000,
                     .kv_bytes_per_token = link.number("kv_bytes_per_token", positive),
-                    .latency_us = link.integer_or("latency_us", 0, not_negative)};
+                    .latency_us = link.integer_or("latency_us", 0, not_negative),
+                    .fabric_bytes_per_us = link.number_or("fabric_gb_per_s", 0, not_negative) * 1000};
   }
+  read_changes(fields, cluster);
   cluster.first_token = fields.choice_or<FirstToken>(
       "first_token", FirstToken::from_prefill,
       {{"from_prefill", FirstToken::from_prefill}, {"from_decode", FirstToken::from_decode}});

@@ -19,6 +19,7 @@ RunFigures figures_of(ServiceGoal const& goal, std::vector<RequestOutcome> const
                  .completed = count_of(outcomes, RequestEnd::completed),
                  .rejected_at_arrival = count_of(outcomes, RequestEnd::rejected_at_arrival),
                  .rejected_after_prefill = count_of(outcomes, RequestEnd::rejected_after_prefill),
+                 .failed = count_of(outcomes, RequestEnd::failed),
                  .met_goal = meets(goal, outcomes),
                  .attainment = attainment(outcomes, goal.level),
                  .met_per_s = 0,
@@ -61,6 +62,12 @@ RunFigures figures_of(ServiceGoal const& goal, PipelineCluster const& cluster, P
   figures.details.emplace_back("steps", steps);
   figures.details.emplace_back("peak_kv_tokens", double(peak));
   figures.details.emplace_back("transferred_tokens", double(report.transferred_tokens));
+  if (!cluster.failures.empty()) {
+    figures.details.emplace_back("failures", double(report.failures));
+    figures.details.emplace_back("restarts", double(report.restarts));
+    figures.details.emplace_back("failed_requests", double(figures.failed));
+  }
+  if (cluster.roles) figures.details.emplace_back("role_changes", double(report.role_changes));
   return figures;
 }
 
@@ -139,6 +146,7 @@ boost::json::object as_json(RunFigures const& run) {
           {"completed", run.completed},
           {"rejected_at_arrival", run.rejected_at_arrival},
           {"rejected_after_prefill", run.rejected_after_prefill},
+          {"failed", run.failed},
           {"met_goal", run.met_goal},
           {"attainment", run.attainment},
           {"met_per_s", run.met_per_s},
@@ -228,14 +236,15 @@ std::string report_json(Scenario const& scenario, std::vector<ClusterFigures> co
 
 std::string report_csv(std::vector<ClusterFigures> const& clusters) {
   std::string csv =
-      "cluster,devices,rate_per_s,requests,completed,rejected_at_arrival,rejected_after_prefill,attainment,met_per_s,"
+      "cluster,devices,rate_per_s,requests,completed,rejected_at_arrival,rejected_after_prefill,failed,attainment,met_"
+      "per_s,"
       "output_tokens_per_s,ttft_mean_ms,ttft_p50_ms,ttft_p90_ms,ttft_p99_ms,tpot_mean_ms,tpot_p50_ms,tpot_p90_ms,"
       "tpot_p99_ms,e2e_mean_ms,e2e_p50_ms,e2e_p90_ms,e2e_p99_ms\n";
   for (ClusterFigures const& cluster : clusters)
     for (RunFigures const& run : cluster.runs) {
       csv += text('"', cluster.name, "\",", cluster.devices, ',', run.rate_per_s, ',', run.requests, ',', run.completed,
-                  ',', run.rejected_at_arrival, ',', run.rejected_after_prefill, ',', run.attainment, ',',
-                  run.met_per_s, ',', run.output_tokens_per_s);
+                  ',', run.rejected_at_arrival, ',', run.rejected_after_prefill, ',', run.failed, ',', run.attainment,
+                  ',', run.met_per_s, ',', run.output_tokens_per_s);
       for (Distribution const& d : {run.ttft_ms, run.tpot_ms, run.e2e_ms})
         csv += text(',', d.mean, ',', d.p50, ',', d.p90, ',', d.p99);
       csv += '\n';

@@ -15,7 +15,7 @@ struct Distribution {
 
 struct RunFigures {
   double rate_per_s;  ///< offered: requests over the time in which they came
-  std::int64_t requests, completed, rejected_at_arrival, rejected_after_prefill;
+  std::int64_t requests, completed, rejected_at_arrival, rejected_after_prefill, failed;
   bool met_goal;
   double attainment;  ///< share of all requests that met both limits
   double met_per_s;   ///< requests that met both limits, over the time to the end

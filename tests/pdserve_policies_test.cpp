@@ -55,6 +55,20 @@ TEST(RoleAdjustment, MovesOneInstanceTowardsTheSlowerPhase) {
   EXPECT_EQ(plan.stop, RoleAdjustmentStop::prefill_is_short);
 }
 
+TEST(RoleAdjustment, SeesThatPromptsWaitForDecodeInstances) {
+  auto const plan =
+      plan_role_adjustment({.profile = {.prefill_ms = 400, .prefill_slots = 4, .decode_ms = 10'000, .decode_slots = 32},
+                            .prefill = 4,
+                            .decode = 4,
+                            .e2e_ms = 40'000,
+                            .baseline_e2e_ms = 11'000,
+                            .ttft_share = 0.7,  // of prompts whose KV nobody pulls
+                            .baseline_ttft_share = 0.02});
+
+  EXPECT_EQ(plan.to_prefill, -1);
+  EXPECT_EQ(plan.stop, RoleAdjustmentStop::decode_is_short);
+}
+
 TEST(RoleAdjustment, IgnoresWhatStaysWithinTheHysteresis) {
   EXPECT_EQ(plan_role_adjustment({.profile = example,
                                   .prefill = 1,

@@ -248,6 +248,16 @@ TEST(Planner, Opt175bOnFourNodesHasLayoutsThatFitTheCluster) {
   }
 }
 
+TEST(PdServeSection52Scenario, RatioControlMendsAPoorStartAndAFailureLosesNoRequest) {
+  auto const clusters = simulated("pdserve_changes.json");
+  auto const& failing = clusters[1].runs[0];
+
+  EXPECT_GE(detail(clusters[0], "role_changes"), 2);
+  EXPECT_GT(clusters[0].runs[0].completed_per_s, 1.1 * clusters[3].runs[0].completed_per_s);
+  EXPECT_EQ(failing.completed, failing.requests);
+  EXPECT_GT(failing.ttft_ms.p99, clusters[2].runs[0].ttft_ms.p99);
+}
+
 TEST(PdServeTable57Scenario, ThroughputOfThreeSplitsIsTheClosedForm) {
   auto const clusters = simulated("pdserve.json");
 

@@ -30,13 +30,16 @@ RoleRatioPlan plan_role_ratio(RoleRatioInput const& in) {
 
 RoleAdjustmentPlan plan_role_adjustment(RoleAdjustmentInput const& in) {
   if (in.e2e_ms <= in.baseline_e2e_ms * (1 + in.hysteresis)) return {0, RoleAdjustmentStop::steady};
-  bool const prefill_short = in.ttft_share > in.baseline_ttft_share;
-  int const moved = prefill_short ? 1 : -1;
-  bool const keeps_both = in.prefill + moved >= 1 && in.decode - moved >= 1;
   double const now = split_rate(in.profile, in.prefill, in.decode);
-  if (!keeps_both || split_rate(in.profile, in.prefill + moved, in.decode - moved) < now)
-    return {0, RoleAdjustmentStop::nothing_to_move};
-  return {moved, prefill_short ? RoleAdjustmentStop::prefill_is_short : RoleAdjustmentStop::decode_is_short};
+  auto const rate_after = [&](int moved) {
+    bool const keeps_both = in.prefill + moved >= 1 && in.decode - moved >= 1;
+    return keeps_both ? split_rate(in.profile, in.prefill + moved, in.decode - moved) : -1;
+  };
+  int moved = in.ttft_share > in.baseline_ttft_share ? 1 : -1;
+  // prompts that wait for room to decode look like a slow prefill: the formula tells the two apart
+  if (rate_after(moved) < now && rate_after(-moved) > now) moved = -moved;
+  if (rate_after(moved) < now) return {0, RoleAdjustmentStop::nothing_to_move};
+  return {moved, moved > 0 ? RoleAdjustmentStop::prefill_is_short : RoleAdjustmentStop::decode_is_short};
 }
 
 }  // namespace windlass

@@ -50,7 +50,8 @@ struct RoleAdjustmentPlan {
 };
 
 /// Moves one instance towards the phase that got slower, once the end-to-end time has grown beyond the hysteresis and
-/// the new split serves no less by the formula; each role keeps one. Local, pure, no errors. Source: P/D-Serve.
+/// the new split serves no less by the formula (towards the other phase where only that serves more); each role keeps
+/// one. Local, pure, no errors. Source: P/D-Serve.
 RoleAdjustmentPlan plan_role_adjustment(RoleAdjustmentInput const& in);
 
 }  // namespace windlass

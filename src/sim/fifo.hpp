@@ -1,6 +1,7 @@
 /// A queue of request numbers that is cheap to empty at once.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -25,6 +26,11 @@ class Fifo {
       items_.erase(items_.begin(), items_.begin() + std::ptrdiff_t(head_));
       head_ = 0;
     }
+  }
+
+  /// Drops the item, wherever it is. Takes time in the queue's length.
+  void remove(std::uint32_t item) {
+    items_.erase(std::remove(items_.begin() + std::ptrdiff_t(head_), items_.end(), item), items_.end());
   }
 
   /// Appends the first `count` items to `taken` and drops them. All of them cost one swap where `taken` is empty.

@@ -9,7 +9,14 @@
 
 namespace windlass {
 
-enum class RequestEnd : std::uint8_t { unfinished, completed, rejected_at_arrival, rejected_after_prefill, timed_out };
+enum class RequestEnd : std::uint8_t {
+  unfinished,
+  completed,
+  rejected_at_arrival,
+  rejected_after_prefill,
+  timed_out,
+  failed  ///< started again too often, or nobody is left to serve it
+};
 
 struct RequestOutcome {
   Microseconds arrival_us = 0;

@@ -1,156 +1,117 @@
 #include "src/sim/pipeline_cluster.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "src/core/error.hpp"
-#include "src/policy/decode_pull.hpp"
 #include "src/policy/dispatch.hpp"
-#include "src/policy/prefill_batch.hpp"
-#include "src/sim/event_queue.hpp"
-#include "src/sim/fifo.hpp"
+#include "src/sim/pipeline_simulation.hpp"
 
 namespace windlass {
 namespace {
 
-enum class EventKind : std::uint8_t { arrival, stage_ready, stage_done, kv_arrived };
+void check(PipelineInstance const& instance, std::uint32_t index) {
+  auto const fail = [index](char const* problem) {
+    throw InputError("instance " + std::to_string(index) + ": " + problem);
+  };
+  if (instance.stages < 1 || instance.latency == nullptr) fail("needs a latency model and at least one stage");
+  if (instance.chunk_tokens > 0 && (instance.stages > 1 || instance.role != SimRole::mixed))
+    fail("prompts come in chunks only where one stage does both phases; use role mixed and one stage");
+}
 
-struct Event {
-  EventKind kind;
-  std::uint16_t stage;
-  std::uint32_t instance;
-  std::uint32_t request;
-};
+}  // namespace
 
-enum class Running : std::uint8_t { nothing, prefill, decode };
-
-struct Stage {
-  Fifo prompts, sequences;
-  std::int64_t queued_context = 0;  ///< of `sequences`
-  std::vector<std::uint32_t> batch;
-  Running running = Running::nothing;
-  bool wake_pending = false;
-};
-
-struct Instance {
-  std::vector<Stage> stages;
-  Fifo offers;  ///< decode: prefilled prompts nobody has pulled yet
-  std::int64_t used_kv_tokens = 0;
-  Microseconds link_free_us = 0;
-  std::uint32_t next_chunk = 0;
-};
-
-/// What changes in every decode step, kept small: a large run touches it some 10^8 times.
-struct Progress {
-  std::int32_t context;
-  std::int32_t steps_left;
-};
-
-class Simulation {
- public:
-  Simulation(PipelineCluster const& cluster, Workload const& workload);
-  PipelineReport run();
-
- private:
-  void handle(Event const& event);
-  void arrive(std::uint32_t request);
-  void wake(std::uint32_t instance, std::uint16_t stage);
-  void start(std::uint32_t instance, std::uint16_t stage);
-  bool start_prefill(std::uint32_t instance, std::uint16_t stage);
-  void start_decode(std::uint32_t instance, std::uint16_t stage);
-  std::int64_t choose_prompts(std::uint32_t instance, Stage& stage);
-  void launch(std::uint32_t instance, std::uint16_t stage, StepWork const& work);
-  void finish_step(std::uint32_t instance, std::uint16_t stage);
-  void finish_prefill(std::uint32_t instance, std::uint16_t stage);
-  void finish_decode(std::uint32_t instance, std::uint16_t stage);
-  void after_prefill(std::uint32_t instance, std::uint32_t request);
-  void pull(std::uint32_t instance);
-  void transfer(std::uint32_t request, std::uint32_t to);
-  void join_decode(std::uint32_t instance, std::uint32_t request);
-  void complete(std::uint32_t instance, std::uint32_t request);
-  void reserve(std::uint32_t instance, std::int64_t tokens);
-  std::int64_t whole_tokens(std::uint32_t request) const;
-  bool fits_everywhere(std::uint32_t request) const;
-
-  PipelineCluster const& cluster_;
-  Workload const& workload_;
-  PipelineReport report_;
-  EventQueue<Event> events_;
-  std::vector<Instance> instances_;
-  std::vector<Progress> progress_;
-  std::vector<std::uint32_t> chunk_;      ///< batch that a prompt went through stage 0 with
-  std::vector<std::uint32_t> prefiller_;  ///< instance that prefilled a request
-  std::vector<std::uint32_t> prefill_ids_, decode_ids_;
-  /// [instances]: prompts waiting or in prefill (a mixed instance: all requests it has); sequences assigned;
-  /// unavailable_load where the role is another
-  std::vector<std::int64_t> prefill_load_, decode_load_;
-  std::vector<WaitingPrompt> waiting_;  ///< scratch of choose_prompts
-  std::size_t next_arrival_ = 0;
-};
-
-Simulation::Simulation(PipelineCluster const& cluster, Workload const& workload)
-    : cluster_(cluster), workload_(workload), instances_(cluster.instances.size()) {
+PipelineSimulation::PipelineSimulation(PipelineCluster const& cluster, Workload const& workload)
+    : cluster_(cluster),
+      workload_(workload),
+      instances_(cluster.instances.size()),
+      fabric_(cluster.link.bytes_per_us, cluster.link.fabric_bytes_per_us) {
   std::size_t const requests = workload.size(), count = cluster.instances.size();
   report_.outcomes.resize(requests);
   report_.use.resize(count);
   progress_.resize(requests);
   chunk_.resize(requests);
-  prefiller_.resize(requests);
+  places_.resize(requests);
   prefill_load_.assign(count, unavailable_load);
   decode_load_.assign(count, unavailable_load);
+  std::size_t prefill = 0, decode = 0, mixed = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     PipelineInstance const& instance = cluster.instances[i];
-    if (instance.stages < 1 || instance.latency == nullptr)
-      throw InputError("instance " + std::to_string(i) + ": needs a latency model and at least one stage");
+    check(instance, i);
+    if (instance.chunk_tokens > 0) pending_.resize(requests);
     instances_[i].stages.resize(std::size_t(instance.stages));
-    if (instance.role != SimRole::decode) prefill_load_[i] = 0, prefill_ids_.push_back(i);
-    if (instance.role == SimRole::decode) decode_load_[i] = 0, decode_ids_.push_back(i);
+    instances_[i].role = instances_[i].next_role = instance.role;
+    (instance.role == SimRole::prefill ? prefill : instance.role == SimRole::decode ? decode : mixed) += 1;
+    open(i);
   }
-  if (prefill_ids_.empty()) throw InputError("no instance prefills; give at least one the role prefill or mixed");
-  bool const disaggregated = cluster.instances[prefill_ids_.front()].role == SimRole::prefill;
-  if (disaggregated && decode_ids_.empty()) throw InputError("no instance decodes; give at least one the role decode");
+  if (prefill + mixed == 0) throw InputError("no instance prefills; give at least one the role prefill or mixed");
+  if (prefill > 0 && decode == 0) throw InputError("no instance decodes; give at least one the role decode");
+  for (InstanceFailure const& failure : cluster.failures)
+    if (failure.instance >= count || failure.at_us < 0 || failure.repaired_us <= failure.at_us)
+      throw InputError("failure of instance " + std::to_string(failure.instance) + ": there are " +
+                       std::to_string(count) + " instances, and a repair comes after the failure");
 }
 
-PipelineReport Simulation::run() {
-  if (!workload_.empty()) events_.add(workload_[0].arrival_us, {EventKind::arrival, 0, 0, 0});
-  while (!events_.empty()) {
+PipelineReport PipelineSimulation::run() {
+  unfinished_ = workload_.size();
+  if (!workload_.empty()) events_.add(workload_[0].arrival_us, {EventKind::arrival, 0, 0, 0, 0});
+  schedule_changes();
+  while (!events_.empty() && unfinished_ > 0) {
     Event const event = events_.take();
     handle(event);
   }
+  if (unfinished_ > 0) end_orphans();
   for (Instance const& instance : instances_) report_.left_kv_tokens += instance.used_kv_tokens;
   report_.end_us = events_.now_us();
   return std::move(report_);
 }
 
-void Simulation::handle(Event const& event) {
+void PipelineSimulation::handle(Event const& event) {
+  bool const current = event.epoch == instances_[event.instance].epoch;
   switch (event.kind) {
     case EventKind::arrival:
       return arrive(event.request);
     case EventKind::stage_ready:
+      if (!current) return;
       instances_[event.instance].stages[event.stage].wake_pending = false;
       return start(event.instance, event.stage);
     case EventKind::stage_done:
-      return finish_step(event.instance, event.stage);
+      if (current) finish_step(event.instance, event.stage);
+      return;
     case EventKind::kv_arrived:
-      return join_decode(event.instance, event.request);
+      if (event.epoch == places_[event.request].attempt) join_decode(event.instance, event.request);
+      return;
+    case EventKind::fabric_done:
+      return finish_fabric(event.request);
+    case EventKind::failure:
+      return fail(event.instance);
+    case EventKind::repair:
+      return repair(event.instance);
+    case EventKind::control:
+      return control();
+    case EventKind::role_changed:
+      if (current) change_role(event.instance);
+      return;
   }
 }
 
-std::int64_t Simulation::whole_tokens(std::uint32_t request) const {
+std::int64_t PipelineSimulation::whole_tokens(std::uint32_t request) const {
   TokenLengths const& lengths = workload_[request].lengths;
   return std::int64_t(lengths.prompt_tokens) + lengths.output_tokens;
 }
 
-bool Simulation::fits_everywhere(std::uint32_t request) const {
+/// Where requests may start again, or roles change, every pool must hold prompt and output.
+bool PipelineSimulation::fits_everywhere(std::uint32_t request) const {
   std::int64_t const prompt = workload_[request].lengths.prompt_tokens, whole = whole_tokens(request);
+  bool const stable = cluster_.failures.empty() && !cluster_.roles;
   return std::all_of(cluster_.instances.begin(), cluster_.instances.end(), [&](PipelineInstance const& instance) {
-    return instance.kv_tokens >= (instance.role == SimRole::prefill ? prompt : whole);
+    return instance.kv_tokens >= (stable && instance.role == SimRole::prefill ? prompt : whole);
   });
 }
 
-void Simulation::arrive(std::uint32_t request) {
+void PipelineSimulation::arrive(std::uint32_t request) {
   if (request + 1 < workload_.size())
-    events_.add(workload_[request + 1].arrival_us, {EventKind::arrival, 0, 0, request + 1});
+    events_.add(workload_[request + 1].arrival_us, {EventKind::arrival, 0, 0, 0, request + 1});
   SimRequest const& arrived = workload_[request];
   RequestOutcome& outcome = report_.outcomes[request];
   outcome.arrival_us = arrived.arrival_us;
@@ -159,38 +120,56 @@ void Simulation::arrive(std::uint32_t request) {
   outcome.decode_steps = arrived.lengths.output_tokens - (extra_step ? 0 : 1);
   if (!fits_everywhere(request)) {
     outcome.end = RequestEnd::rejected_at_arrival;
+    --unfinished_;
     return;
   }
   progress_[request] = {.context = arrived.lengths.prompt_tokens, .steps_left = outcome.decode_steps};
-  auto const to = std::uint32_t(plan_dispatch({.load = prefill_load_}).instance);
+  dispatch(request);
+}
+
+/// To the shortest queue; it waits where nobody prefills.
+void PipelineSimulation::dispatch(std::uint32_t request) {
+  auto const plan = plan_dispatch({.load = prefill_load_});
+  if (plan.stop == DispatchStop::no_instance) {
+    orphans_.push_back(request);
+    return;
+  }
+  auto const to = std::uint32_t(plan.instance);
   ++prefill_load_[to];
+  ++instances_[to].attached;
+  places_[request].prefiller = places_[request].decoder = to;
+  places_[request].phase = Phase::prefill;
   instances_[to].stages[0].prompts.push(request);
   wake(to, 0);
 }
 
-void Simulation::wake(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::wake(std::uint32_t instance, std::uint16_t stage) {
   Stage& woken = instances_[instance].stages[stage];
   if (woken.running != Running::nothing || woken.wake_pending) return;
   woken.wake_pending = true;
-  events_.add(events_.now_us(), {EventKind::stage_ready, stage, instance, 0});
+  events_.add(events_.now_us(), {EventKind::stage_ready, instances_[instance].epoch, stage, instance, 0});
 }
 
-void Simulation::start(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::start(std::uint32_t instance, std::uint16_t stage) {
   Stage& idle = instances_[instance].stages[stage];
   if (idle.running != Running::nothing) return;
+  if (cluster_.instances[instance].chunk_tokens > 0) {
+    start_chunks(instance);
+    return;
+  }
   if (!idle.prompts.empty() && start_prefill(instance, stage)) return;
   if (!idle.sequences.empty()) start_decode(instance, stage);
 }
 
 /// How many prompts the first stage takes now; reserves their pool.
-std::int64_t Simulation::choose_prompts(std::uint32_t instance, Stage& stage) {
+std::int64_t PipelineSimulation::choose_prompts(std::uint32_t instance, Stage& stage) {
   PipelineInstance const& limits = cluster_.instances[instance];
-  bool const stays = limits.role == SimRole::mixed;  // a mixed instance needs room for the output, too
+  bool const stays = instances_[instance].role == SimRole::mixed;  // a mixed instance needs room for the output, too
   waiting_.clear();
   std::int64_t tokens = 0;
   for (std::size_t i = 0; i < stage.prompts.size() && tokens <= limits.max_prompt_tokens; ++i) {
     std::uint32_t const request = stage.prompts[i];
-    std::int64_t const length = workload_[request].lengths.prompt_tokens;
+    std::int64_t const length = progress_[request].context;
     waiting_.push_back({.tokens = length, .pages = stays ? whole_tokens(request) : length});
     tokens += length;
     if (std::int64_t(waiting_.size()) > limits.max_prompts) break;
@@ -205,7 +184,7 @@ std::int64_t Simulation::choose_prompts(std::uint32_t instance, Stage& stage) {
   return plan.prompts;
 }
 
-bool Simulation::start_prefill(std::uint32_t instance, std::uint16_t stage) {
+bool PipelineSimulation::start_prefill(std::uint32_t instance, std::uint16_t stage) {
   Stage& running = instances_[instance].stages[stage];
   std::int64_t count = 0;
   if (stage == 0) {
@@ -221,7 +200,7 @@ bool Simulation::start_prefill(std::uint32_t instance, std::uint16_t stage) {
   running.prompts.take(std::size_t(count), running.batch);
   StepWork work{.prompts = count};
   for (std::uint32_t const request : running.batch) {
-    double const length = workload_[request].lengths.prompt_tokens;
+    double const length = progress_[request].context;
     work.prompt_tokens += std::int64_t(length);
     work.prompt_tokens_squared += length * length;
   }
@@ -230,7 +209,7 @@ bool Simulation::start_prefill(std::uint32_t instance, std::uint16_t stage) {
   return true;
 }
 
-void Simulation::start_decode(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::start_decode(std::uint32_t instance, std::uint16_t stage) {
   Stage& running = instances_[instance].stages[stage];
   std::int64_t const limit = cluster_.instances[instance].max_context_tokens;
   auto count = std::int64_t(running.sequences.size());
@@ -249,29 +228,27 @@ void Simulation::start_decode(std::uint32_t instance, std::uint16_t stage) {
   launch(instance, stage, {.sequences = count, .sequence_context = context});
 }
 
-void Simulation::launch(std::uint32_t instance, std::uint16_t stage, StepWork const& work) {
+void PipelineSimulation::launch(std::uint32_t instance, std::uint16_t stage, StepWork const& work) {
   Microseconds const step_us = cluster_.instances[instance].latency->step_us(work, stage);
   ++report_.use[instance].steps;
   if (stage == 0) report_.use[instance].busy_us += step_us;
-  events_.add(events_.now_us() + step_us, {EventKind::stage_done, stage, instance, 0});
+  events_.add(events_.now_us() + step_us, {EventKind::stage_done, instances_[instance].epoch, stage, instance, 0});
 }
 
-void Simulation::finish_step(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::finish_step(std::uint32_t instance, std::uint16_t stage) {
   Stage& done = instances_[instance].stages[stage];
-  bool const prefill = done.running == Running::prefill;
-  done.running = Running::nothing;
-  if (prefill)
-    finish_prefill(instance, stage);
-  else
-    finish_decode(instance, stage);
+  Running const was = std::exchange(done.running, Running::nothing);
+  if (was == Running::prefill) finish_prefill(instance, stage);
+  if (was == Running::decode) finish_decode(instance, stage);
+  if (was == Running::chunks) finish_chunks(instance);
   start(instance, stage);
 }
 
-void Simulation::finish_prefill(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::finish_prefill(std::uint32_t instance, std::uint16_t stage) {
   auto& stages = instances_[instance].stages;
   std::vector<std::uint32_t> batch;
   batch.swap(stages[stage].batch);
-  bool const leaves = cluster_.instances[instance].role == SimRole::prefill;
+  bool const leaves = instances_[instance].role == SimRole::prefill && prefill_load_[instance] != unavailable_load;
   if (stage == 0 && leaves) prefill_load_[instance] -= std::int64_t(batch.size());
   bool const last = stage + 1u == stages.size();
   for (std::uint32_t const request : batch) {
@@ -283,62 +260,7 @@ void Simulation::finish_prefill(std::uint32_t instance, std::uint16_t stage) {
   if (!last) wake(instance, std::uint16_t(stage + 1));
 }
 
-void Simulation::after_prefill(std::uint32_t instance, std::uint32_t request) {
-  report_.outcomes[request].first_token_us = events_.now_us();
-  prefiller_[request] = instance;
-  bool const stays = cluster_.instances[instance].role == SimRole::mixed;
-  if (progress_[request].steps_left <= 0) {
-    reserve(instance, stays ? -whole_tokens(request) : -std::int64_t(workload_[request].lengths.prompt_tokens));
-    report_.outcomes[request].finish_us = events_.now_us();
-    report_.outcomes[request].end = RequestEnd::completed;
-    if (stays) --prefill_load_[instance];
-    return wake(instance, 0);
-  }
-  if (stays) return join_decode(instance, request);
-  auto const to = std::uint32_t(plan_dispatch({.load = decode_load_}).instance);
-  ++decode_load_[to];
-  instances_[to].offers.push(request);
-  pull(to);
-}
-
-void Simulation::pull(std::uint32_t instance) {
-  Instance& puller = instances_[instance];
-  std::int64_t const pool = cluster_.instances[instance].kv_tokens;
-  while (!puller.offers.empty()) {
-    std::uint32_t const request = puller.offers.front();
-    std::int64_t const tokens[] = {whole_tokens(request)};
-    auto const plan = plan_decode_pull(
-        {.pages = tokens, .free_pages = pool - puller.used_kv_tokens, .pool_pages = pool, .waiting_pages = 0});
-    if (plan.offers == 0) return;
-    puller.offers.pop();
-    reserve(instance, tokens[0]);
-    transfer(request, instance);
-  }
-}
-
-void Simulation::transfer(std::uint32_t request, std::uint32_t to) {
-  std::int64_t const tokens = workload_[request].lengths.prompt_tokens;
-  report_.transferred_tokens += tokens;
-  if (cluster_.link.bytes_per_us <= 0) return join_decode(to, request);
-  Instance& sender = instances_[prefiller_[request]];
-  double const bytes = double(tokens) * cluster_.link.kv_bytes_per_token;
-  sender.link_free_us =
-      std::max(sender.link_free_us, events_.now_us()) + Microseconds(std::llround(bytes / cluster_.link.bytes_per_us));
-  events_.add(sender.link_free_us + cluster_.link.latency_us, {EventKind::kv_arrived, 0, to, request});
-}
-
-void Simulation::join_decode(std::uint32_t instance, std::uint32_t request) {
-  if (std::uint32_t const from = prefiller_[request]; from != instance) {
-    reserve(from, -std::int64_t(workload_[request].lengths.prompt_tokens));
-    wake(from, 0);
-  }
-  Stage& first = instances_[instance].stages[0];
-  first.sequences.push(request);
-  first.queued_context += progress_[request].context;
-  wake(instance, 0);
-}
-
-void Simulation::finish_decode(std::uint32_t instance, std::uint16_t stage) {
+void PipelineSimulation::finish_decode(std::uint32_t instance, std::uint16_t stage) {
   auto& stages = instances_[instance].stages;
   std::vector<std::uint32_t> batch;
   batch.swap(stages[stage].batch);
@@ -360,30 +282,49 @@ void Simulation::finish_decode(std::uint32_t instance, std::uint16_t stage) {
   wake(instance, next);
 }
 
-void Simulation::complete(std::uint32_t instance, std::uint32_t request) {
+/// The token that a prefill makes: the first, or the next one of a request that started again. True where it was the
+/// last.
+bool PipelineSimulation::emit_prefill_token(std::uint32_t request) {
+  RequestOutcome& outcome = report_.outcomes[request];
+  if (outcome.first_token_us == never_us)
+    outcome.first_token_us = events_.now_us();
+  else
+    --progress_[request].steps_left;
+  return progress_[request].steps_left <= 0;
+}
+
+/// The request ends at the instance that holds its KV.
+void PipelineSimulation::complete(std::uint32_t instance, std::uint32_t request) {
   RequestOutcome& outcome = report_.outcomes[request];
   outcome.finish_us = events_.now_us();
   outcome.end = RequestEnd::completed;
-  reserve(instance, -whole_tokens(request));
-  if (cluster_.instances[instance].role == SimRole::decode) {
-    --decode_load_[instance];
+  places_[request].phase = Phase::outside;
+  --unfinished_;
+  window_e2e_ms_ += outcome.e2e_ms();
+  window_ttft_ms_ += outcome.ttft_ms();
+  ++window_requests_;
+  SimRole const role = instances_[instance].role;
+  reserve(instance, -(role == SimRole::prefill ? progress_[request].context : whole_tokens(request)));
+  --instances_[instance].attached;
+  std::int64_t& load = role == SimRole::decode ? decode_load_[instance] : prefill_load_[instance];
+  // a prefill instance gave the prompt up when its first stage was through with it
+  if (role != SimRole::prefill && load != unavailable_load) --load;
+  change_when_empty(instance);
+  if (role == SimRole::decode)
     pull(instance);
-  } else {
-    --prefill_load_[instance];
-  }
+  else
+    wake(instance, 0);
 }
 
-void Simulation::reserve(std::uint32_t instance, std::int64_t tokens) {
+void PipelineSimulation::reserve(std::uint32_t instance, std::int64_t tokens) {
   Instance& holder = instances_[instance];
   holder.used_kv_tokens += tokens;
   ensure(holder.used_kv_tokens >= 0, "an instance freed more KV than it held");
   report_.use[instance].peak_kv_tokens = std::max(report_.use[instance].peak_kv_tokens, holder.used_kv_tokens);
 }
 
-}  // namespace
-
 PipelineReport simulate(PipelineCluster const& cluster, Workload const& workload) {
-  return Simulation(cluster, workload).run();
+  return PipelineSimulation(cluster, workload).run();
 }
 
 }  // namespace windlass
