@@ -48,6 +48,9 @@ void run_tokens(MatMul const& op, int panel, int begin, int end) {
   if (token < end) run_tile<Slice, 1, Panels>(op, panel, token);
 }
 
+/// As few tokens as this are bound by memory: panels pass one by one, as a single stream.
+constexpr int few_tokens = 2;
+
 template <class Slice>
 void run(MatMul const& op, Queue const& queue) {
   int const panels = op.weight->panels();
@@ -59,7 +62,8 @@ void run(MatMul const& op, Queue const& queue) {
       int const begin = int(part / chunks) * tokens_per_block, end = std::min(op.tokens, begin + tokens_per_block);
       int panel = int(part % chunks) * chunk;
       int const panel_end = std::min(panels, panel + chunk);
-      for (; panel + Slice::panels <= panel_end; panel += Slice::panels)
+      bool const together = end - begin > few_tokens;
+      for (; together && panel + Slice::panels <= panel_end; panel += Slice::panels)
         run_tokens<Slice, Slice::panels>(op, panel, begin, end);
       for (; panel < panel_end; ++panel) run_tokens<Slice, 1>(op, panel, begin, end);
     }

@@ -102,7 +102,7 @@ struct Int8Slice {
     Int8Rows x(tile);
     std::byte const* group = tile.op.weight->group(tile.panel, tile.first_group);
     std::size_t const panel_bytes = group_bytes * std::size_t(tile.op.weight->groups());
-    bool const read_ahead = tile.first_of_block();
+    bool const read_ahead = Panels > 1 && tile.first_of_block();  // a lone panel is one stream, which hardware follows
     for (int g = 0; g < tile.group_count; ++g, group += group_bytes, x.next_group()) {
       if (read_ahead)
 #pragma GCC unroll 4
