@@ -192,9 +192,26 @@ RouteRule read_route(JsonFields const& fields) {
 }
 
 SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
-  fields.only({"kind", "name", "prefill_instances", "decode_instances", "prefill_us", "step_us", "kv_bytes_per_token",
-               "link_gb_per_s", "layers", "block_tokens", "cache_blocks", "eviction", "kept", "router",
-               "replicate_threshold", "rejection", "decode_duration_s", "seed", "devices"});
+  fields.only({"kind",
+               "name",
+               "prefill_instances",
+               "decode_instances",
+               "prefill_us",
+               "step_us",
+               "kv_bytes_per_token",
+               "link_gb_per_s",
+               "layers",
+               "block_tokens",
+               "cache_blocks",
+               "eviction",
+               "kept",
+               "router",
+               "replicate_threshold",
+               "rejection",
+               "decode_duration_s",
+               "seed",
+               "devices",
+               "tiers"});
   auto const prefill = fields.numbers("prefill_us", 3), step = fields.numbers("step_us", 3);
   CacheCluster cluster{
       .prefill_instances = fields.integer("prefill_instances", {1, 1e6}),
@@ -216,6 +233,15 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
       .route = read_route(fields),
       .decode_duration_us = Microseconds(fields.number_or("decode_duration_s", 0, not_negative) * 1e6),
       .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative))};
+  if (fields.has("tiers"))
+    for (JsonFields const& tier : fields.objects("tiers")) {
+      tier.only({"name", "blocks", "gb_per_s", "shared_link"});
+      cluster.tiers.push_back(
+          {.blocks = std::size_t(tier.integer("blocks", {1, 1e9})),
+           .load_us_per_token =
+               fields.number("kv_bytes_per_token", positive) / (tier.number("gb_per_s", positive) * 1000),
+           .shared_link = tier.choice_or<bool>("shared_link", false, {{"yes", true}, {"no", false}})});
+    }
   std::string const router = fields.text_or("router", "prompt-tree");
   if (router == "random") cluster.choice = PrefillChoice::random;
   if (router == "session") cluster.choice = PrefillChoice::session;

@@ -100,6 +100,8 @@ RunFigures run(ServiceGoal const& goal, CacheCluster const& cluster, Workload co
                      {"replicated_tokens", double(report.replicated_tokens)},
                      {"handoff_tokens", double(report.handoff_tokens)},
                      {"wasted_prefill_s", double(report.wasted_prefill_us) / 1e6}};
+  for (std::size_t tier = 1; tier < report.tier_hit_blocks.size(); ++tier)
+    figures.details.emplace_back(text("tier_", tier, "_hit_share"), double(report.tier_hit_blocks[tier]) / blocks);
   return figures;
 }
 

@@ -180,6 +180,15 @@ TEST(MooncakeFigure8Scenario, RoutersKeepThePublishedOrder) {
     EXPECT_LT(clusters[worse - 1].runs[0].ttft_ms.mean, clusters[worse].runs[0].ttft_ms.mean) << clusters[worse].name;
 }
 
+TEST(MooncakeTiersScenario, EachTierReusesMoreAndAnswersEarlier) {
+  auto const clusters = simulated("mooncake_tiers.json");  // disks, shared file system, host, device alone
+
+  for (std::size_t fewer = 1; fewer < clusters.size(); ++fewer) {
+    EXPECT_GT(detail(clusters[fewer - 1], "hit_share"), detail(clusters[fewer], "hit_share")) << clusters[fewer].name;
+    EXPECT_LE(clusters[fewer - 1].runs[0].ttft_ms.mean, clusters[fewer].runs[0].ttft_ms.mean) << clusters[fewer].name;
+  }
+}
+
 TEST(MemServeTable48Scenario, PromptTreesHalveTheTailOfSessions) {
   auto const clusters = simulated("memserve.json");
   auto const p99 = [&](std::size_t i) { return clusters[i].runs[0].ttft_ms.p99; };

@@ -6,7 +6,7 @@
 #include "src/core/error.hpp"
 #include "src/policy/dispatch.hpp"
 #include "src/sim/event_queue.hpp"
-#include "src/sim/prefix_cache.hpp"
+#include "src/sim/tiered_cache.hpp"
 
 namespace windlass {
 namespace {
@@ -20,9 +20,10 @@ struct Event {
 };
 
 struct PrefillInstance {
-  PrefixCache cache;
-  Microseconds free_us = 0;       ///< when all that is assigned will be done
-  Microseconds link_free_us = 0;  ///< when it could send
+  TieredCache cache;
+  Microseconds free_us = 0;                ///< when all that is assigned will be done
+  Microseconds link_free_us = 0;           ///< when it could send
+  std::vector<Microseconds> tier_free_us;  ///< when each tier's link could load
   std::int64_t queued_tokens = 0;
 };
 
@@ -56,6 +57,8 @@ class Simulation {
   RejectionStop admit(std::uint32_t request, RoutePlan const& route, std::uint32_t decode);
   void assign(std::uint32_t request, RoutePlan const& route, std::uint32_t decode);
   Microseconds fetch(SimRequest const& request, RoutePlan const& route);
+  Microseconds load(SimRequest const& request, std::uint32_t instance, RoutePlan& route);
+  Microseconds& tier_link(std::uint32_t instance, std::size_t tier);
   void finish_prefill(std::uint32_t request);
   void join(std::uint32_t request);
   void start_step(std::uint32_t instance);
@@ -80,7 +83,11 @@ Simulation::Simulation(CacheCluster const& cluster, Workload const& workload)
     : cluster_(cluster), workload_(workload), flights_(workload.size()), random_(cluster.seed, 1) {
   if (cluster.prefill_instances < 1 || cluster.decode_instances < 1)
     throw InputError("the cluster needs at least one prefill and one decode instance");
-  prefill_.assign(std::size_t(cluster.prefill_instances), {.cache{cluster.cache_blocks, cluster.eviction}});
+  std::vector<std::size_t> capacities{cluster.cache_blocks};
+  for (CacheTier const& tier : cluster.tiers) capacities.push_back(tier.blocks);
+  prefill_.assign(std::size_t(cluster.prefill_instances),
+                  {.cache{capacities, cluster.eviction}, .tier_free_us = std::vector<Microseconds>(capacities.size())});
+  report_.tier_hit_blocks.resize(capacities.size());
   decode_.resize(std::size_t(cluster.decode_instances));
   decode_step_us_.resize(decode_.size());
   report_.outcomes.resize(workload.size());
@@ -215,10 +222,51 @@ Microseconds Simulation::fetch(SimRequest const& request, RoutePlan const& route
   return holder.link_free_us;
 }
 
-void Simulation::assign(std::uint32_t request, RoutePlan const& route, std::uint32_t decode) {
+Microseconds& Simulation::tier_link(std::uint32_t instance, std::size_t tier) {
+  bool const shared = tier > 0 && cluster_.tiers[tier - 1].shared_link;
+  return prefill_[shared ? 0 : instance].tier_free_us[tier];
+}
+
+/// Takes matched blocks from slower tiers as long as that ends the prefill earlier than computing them; lowers
+/// `route.cached_tokens` to what is taken. When the last of them is there.
+Microseconds Simulation::load(SimRequest const& request, std::uint32_t instance, RoutePlan& route) {
+  auto const tiers = prefill_[instance].cache.tiers_of(request.block_hashes);
+  Microseconds const now = events_.now_us(), start_us = std::max(now, prefill_[instance].free_us);
+  std::vector<Microseconds> free_us;
+  for (std::size_t tier = 0; tier < report_.tier_hit_blocks.size(); ++tier)
+    free_us.push_back(std::max(now, tier_link(instance, tier)));
+  auto const end_us = [&](std::int64_t cached, Microseconds all_loaded_us) {
+    double const prefill_us = cluster_.prefill.at(double(request.lengths.prompt_tokens), double(cached));
+    return std::max(start_us + Microseconds(std::llround(prefill_us)), all_loaded_us);
+  };
+  std::vector<Microseconds> best_free = free_us;
+  std::size_t best = 0;
+  Microseconds best_end = end_us(0, now), loaded_us = now, best_loaded = now;
+  for (std::size_t i = 0; i < tiers.size(); ++i) {
+    if (std::size_t const tier = tiers[i]; tier > 0) {
+      free_us[tier] += std::llround(cluster_.tiers[tier - 1].load_us_per_token * cluster_.block_tokens);
+      loaded_us = std::max(loaded_us, free_us[tier]);
+    }
+    auto const cached =
+        std::min<std::int64_t>(std::int64_t(i + 1) * cluster_.block_tokens, request.lengths.prompt_tokens - 1);
+    if (Microseconds const end = end_us(cached, loaded_us); end <= best_end) {
+      best_end = end, best = i + 1, best_loaded = loaded_us, best_free = free_us;
+      route.cached_tokens = cached;
+    }
+  }
+  if (best == 0) route.cached_tokens = 0;
+  for (std::size_t tier = 1; tier < best_free.size(); ++tier) tier_link(instance, tier) = best_free[tier];
+  for (std::size_t i = 0; i < best; ++i) ++report_.tier_hit_blocks[tiers[i]];
+  return best_loaded;
+}
+
+void Simulation::assign(std::uint32_t request, RoutePlan const& routed, std::uint32_t decode) {
   SimRequest const& assigned = workload_[request];
+  RoutePlan route = routed;
   PrefillInstance& instance = prefill_[route.instance];
   Microseconds const ready_us = fetch(assigned, route);
+  bool const loads = !cluster_.tiers.empty() && cluster_.kept != KeptKv::nothing && !route.source;
+  Microseconds const loaded_us = loads ? load(assigned, std::uint32_t(route.instance), route) : 0;
   if (route.replicate_from && !route.source) {
     // the hot prefix goes to the chosen instance beside its prefill: it costs the holder's link, nobody waits for it
     std::int64_t const tokens = candidates_[*route.replicate_from].cached_tokens - route.cached_tokens;
@@ -232,7 +280,7 @@ void Simulation::assign(std::uint32_t request, RoutePlan const& route, std::uint
   flight.decode = decode;
   flight.prefill_us =
       std::llround(cluster_.prefill.at(double(assigned.lengths.prompt_tokens), double(route.cached_tokens)));
-  instance.free_us = std::max(instance.free_us, ready_us) + flight.prefill_us;
+  instance.free_us = std::max(std::max(instance.free_us, ready_us) + flight.prefill_us, loaded_us);
   flight.new_tokens = assigned.lengths.prompt_tokens - route.cached_tokens;
   instance.queued_tokens += flight.new_tokens;
   flight.decodes_from_us = instance.free_us;

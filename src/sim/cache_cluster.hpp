@@ -25,6 +25,13 @@ enum class KeptKv : std::uint8_t {
   prompt_and_output,  ///< PD-Caching-3: decode-made KV comes back
 };
 
+/// A slower place for what the device drops; loading overlaps with the prefill, layer by layer.
+struct CacheTier {
+  std::size_t blocks;        ///< of one prefill instance
+  double load_us_per_token;  ///< over the tier's link
+  bool shared_link = false;  ///< one link for all instances (a file system) instead of one for each
+};
+
 struct CacheCluster {
   std::int64_t prefill_instances, decode_instances;
   PrefillEstimate prefill;
@@ -32,7 +39,8 @@ struct CacheCluster {
   double kv_us_per_token;    ///< of a link between two instances
   std::int64_t layers = 80;  ///< KV leaves layer by layer: the last layer's is exposed
   std::int32_t block_tokens = 512;
-  std::size_t cache_blocks;  ///< of one prefill instance
+  std::size_t cache_blocks;        ///< of one prefill instance, on the device
+  std::vector<CacheTier> tiers{};  ///< below the device: host, disk
   EvictionRule eviction = EvictionRule::least_recent;
   KeptKv kept = KeptKv::prompt;
   PrefillChoice choice = PrefillChoice::by_cost;
@@ -46,6 +54,7 @@ struct CacheCluster {
 struct CacheReport {
   std::vector<RequestOutcome> outcomes;
   std::int64_t prompt_blocks = 0, hit_blocks = 0;  ///< whole blocks of prefilled prompts; those that needed no prefill
+  std::vector<std::int64_t> tier_hit_blocks;       ///< of the hits: on the device, then by tier
   std::int64_t fetched_tokens = 0, replicated_tokens = 0, handoff_tokens = 0;
   Microseconds wasted_prefill_us = 0;  ///< of prompts that were refused after prefill
   std::vector<double> decode_loads;    ///< mean step over the limit, sampled every second while requests come

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -22,9 +23,20 @@ class PrefixCache {
   void insert(std::span<std::uint64_t const> hashes);
 
   std::size_t size() const { return blocks_.size(); }
+  bool contains(std::uint64_t hash) const { return blocks_.contains(hash); }
+
+  /// A block and its place in the prompt.
+  struct PlacedBlock {
+    std::uint64_t hash;
+    std::int64_t position;
+  };
+
+  /// Uses or adds one block. What had to go for it; the block itself where the pool holds nothing.
+  std::optional<PlacedBlock> use(PlacedBlock block);
+  void remove(std::uint64_t hash);
 
  private:
-  void evict_one();
+  PlacedBlock evict_one();
 
   std::size_t capacity_;
   EvictionRule rule_;
