@@ -191,6 +191,19 @@ RouteRule read_route(JsonFields const& fields) {
                                       {"prompt-tree", prompt_tree_rule()}});
 }
 
+std::vector<CacheTier> read_tiers(JsonFields const& fields) {
+  std::vector<CacheTier> tiers;
+  if (!fields.has("tiers")) return tiers;
+  double const kv_bytes = fields.number("kv_bytes_per_token", positive);
+  for (JsonFields const& tier : fields.objects("tiers")) {
+    tier.only({"name", "blocks", "gb_per_s", "shared_link"});
+    tiers.push_back({.blocks = std::size_t(tier.integer("blocks", {1, 1e9})),
+                     .load_us_per_token = kv_bytes / (tier.number("gb_per_s", positive) * 1000),
+                     .shared_link = tier.choice_or<bool>("shared_link", false, {{"yes", true}, {"no", false}})});
+  }
+  return tiers;
+}
+
 SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   fields.only({"kind",
                "name",
@@ -233,15 +246,7 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
       .route = read_route(fields),
       .decode_duration_us = Microseconds(fields.number_or("decode_duration_s", 0, not_negative) * 1e6),
       .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative))};
-  if (fields.has("tiers"))
-    for (JsonFields const& tier : fields.objects("tiers")) {
-      tier.only({"name", "blocks", "gb_per_s", "shared_link"});
-      cluster.tiers.push_back(
-          {.blocks = std::size_t(tier.integer("blocks", {1, 1e9})),
-           .load_us_per_token =
-               fields.number("kv_bytes_per_token", positive) / (tier.number("gb_per_s", positive) * 1000),
-           .shared_link = tier.choice_or<bool>("shared_link", false, {{"yes", true}, {"no", false}})});
-    }
+  cluster.tiers = read_tiers(fields);
   std::string const router = fields.text_or("router", "prompt-tree");
   if (router == "random") cluster.choice = PrefillChoice::random;
   if (router == "session") cluster.choice = PrefillChoice::session;
