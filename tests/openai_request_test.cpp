@@ -123,10 +123,33 @@ TEST_F(OpenAiRequest, WrongTypesAndRangesNameTheField) {
                                                         {"best_of", "2"},
                                                         {"suffix", "\"x\""},
                                                         {"truncate_prompt_tokens", "0"},
-                                                        {"response_format", "{\"type\":\"json_object\"}"},
-                                                        {"guided_json", "{}"},
+                                                        {"response_format", "{\"type\":\"grammar\"}"},
+                                                        {"response_format", "{\"type\":\"json_schema\"}"},
+                                                        {"structured_outputs", "{\"grammar\":\"x\"}"},
+                                                        {"structured_outputs", "{}"},
+                                                        {"structured_outputs", "{\"regex\":\"(\"}"},
+                                                        {"guided_json", "{\"minProperties\":1}"},
+                                                        {"guided_grammar", "\"x\""},
                                                         {"min_tokens", "17"}})
     EXPECT_EQ(refused_field(text(R"("prompt":"a",")", field, "\":", value)), field) << value;
+}
+
+TEST_F(OpenAiRequest, AConstraintMayComeUnderSeveralNames) {
+  auto const constraint = [this](char const* field) {
+    return completion(text(R"("prompt":"a",)", field)).sampling.constraint;
+  };
+  using Kind = Constraint::Kind;
+  Constraint const schema{.kind = Kind::json_schema, .source = R"({"type":"null"})"};
+  EXPECT_EQ(constraint(R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"null"}}})"), schema);
+  EXPECT_EQ(constraint(R"("structured_outputs":{"json":{"type":"null"}})"), schema);
+  EXPECT_EQ(constraint(R"("guided_json":"{\"type\":\"null\"}")"), schema);
+  EXPECT_EQ(constraint(R"("response_format":{"type":"json_object"})").kind, Kind::json_object);
+  EXPECT_EQ(constraint(R"("structured_outputs":{"choice":["a","b"],"disable_any_whitespace":true})"),
+            (Constraint{.kind = Kind::choice, .source = R"(["a","b"])", .spacing = JsonSpacing::none}));
+  EXPECT_EQ(constraint(R"("response_format":{"type":"text"})").kind, Kind::none);
+  EXPECT_TRUE(constraint(R"("guided_regex":"a")").compiled);
+  EXPECT_EQ(refused_field(R"("prompt":"a","guided_regex":"a","response_format":{"type":"json_object"})"),
+            "guided_regex");
 }
 
 TEST_F(OpenAiRequest, AMessageNamesValueAndRange) {

@@ -120,8 +120,8 @@ ompi5() {
 # The Python that tests of the server run: it has the clients' packages.
 client_python() {
   local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/clients
-  "$folder/bin/python" -c 'import openai' 2>/dev/null ||
-    { python3 -m venv "$folder" && "$folder/bin/pip" install -q openai==3.54.0; } >&2 || return
+  "$folder/bin/python" -c 'import openai, jsonschema' 2>/dev/null ||
+    { python3 -m venv "$folder" && "$folder/bin/pip" install -q openai==3.54.0 jsonschema==4.26.0; } >&2 || return
   echo "$folder/bin/python"
 }
 

@@ -26,7 +26,7 @@ TokenId sample_after(SamplingParameters const& parameters, std::vector<float> co
                      SequenceTokens const& tokens = {}) {
   SamplingState const state(parameters, 0, tokens);
   SamplingScratch scratch;
-  return sample({.logits = logits, .parameters = &parameters, .state = &state}, scratch);
+  return *sample({.logits = logits, .parameters = &parameters, .state = &state}, scratch);
 }
 
 TEST(Philox, MatchesThePublishedVectors) {
@@ -170,7 +170,7 @@ TEST(Sampling, PartialSelectionGivesWhatAFullSortGives) {
                          .seed = random()};
     SamplingState const state(p, 3, {});
 
-    TokenId const token = sample({.logits = logits, .parameters = &p, .state = &state}, scratch);
+    TokenId const token = *sample({.logits = logits, .parameters = &p, .state = &state}, scratch);
 
     ASSERT_EQ(token, naive_sample(p, logits, uniform({.seed = p.seed, .choice = 3}))) << round;
     differing_from_greedy += token != TokenId(std::ranges::max_element(logits) - logits.begin());

@@ -82,6 +82,8 @@ std::string usage_lines(EndpointFile::Content const& content, std::string const&
   }
   std::uint16_t const port = content.address.port;
   lines += text("  export OPENAI_BASE_URL=", base_url(content.address), " OPENAI_API_KEY=", key, "\n");
+  std::string const root = base_url(content.address);
+  lines += text("  in a browser: ", root.substr(0, root.size() - 2), "?key=", key, "\n");
   lines +=
       text("from elsewhere, after: ssh -N -L ", port, ":", content.address.host, ":", port, " ", host_name(), "\n");
   lines += text("  export OPENAI_BASE_URL=http://127.0.0.1:", port, "/v1 OPENAI_API_KEY=", key, "\n");

@@ -53,6 +53,7 @@ Engine::State::State(Model const& the_model, EngineConfig const& the_config, Ope
       pools(make_pools(the_model, the_config, operations)),
       groups(make_groups(the_model, pools)),
       index(groups),
+      constraints(the_model.tokenizer.get()),
       forward(the_model, the_config.precision, operations, the_team,
               {.rows = the_config.chunk_tokens + the_config.max_sequences, .max_context = the_model.max_model_len}),
       identity(to_hex(the_model.identity)),
@@ -63,7 +64,7 @@ Engine::State::State(Model const& the_model, EngineConfig const& the_config, Ope
 }
 
 /// Why a request can never be answered; empty if it can.
-std::string Engine::State::refusal(Request const& request) const {
+std::string Engine::State::refusal(Request const& request) {
   if (request.prompt.empty()) return "the prompt is empty; give at least one token";
   if (request.choices < 1) return text("n=", request.choices, " is not possible; ask for at least one choice");
   for (TokenId const token : request.prompt)
@@ -80,6 +81,7 @@ std::string Engine::State::refusal(Request const& request) const {
                 std::int64_t(groups[0].pool->pages()) * block_tokens, "; give it more memory or lower max_tokens");
   try {
     check(request.sampling);
+    if (request.sampling.constraint) constraints.find(request.sampling.constraint);
   } catch (InputError const& error) {
     return error.what();
   }
@@ -99,6 +101,7 @@ std::shared_ptr<RequestState> Engine::State::new_request(Request request) {
   state->answer.submitted_us = now_us();
   state->answer.choices.resize(std::size_t(request.choices));
   state->unfinished = request.choices;
+  if (request.sampling.constraint) state->constraint = constraints.find(request.sampling.constraint);
   state->request = std::move(request);
   requests[state->request.id] = state;
   return state;

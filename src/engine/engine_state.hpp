@@ -11,6 +11,7 @@
 #include "src/engine/forward_pass.hpp"
 #include "src/engine/sampling.hpp"
 #include "src/engine/sequence.hpp"
+#include "src/grammar/token_constraint.hpp"
 #include "src/kv/page_pool.hpp"
 #include "src/kv/prefix_index.hpp"
 
@@ -25,6 +26,7 @@ struct LogitUse {
 struct SampledToken {
   TokenId token{};
   std::optional<PositionLogprobs> logprobs;
+  bool nothing_fits = false;  ///< no token goes on in the constraint
 };
 
 /// The batch of one step and what belongs to its rows.
@@ -42,7 +44,7 @@ struct Engine::State {
 
   // engine.cpp
   void submit(Request request);
-  std::string refusal(Request const& request) const;
+  std::string refusal(Request const& request);
   std::shared_ptr<RequestState> new_request(Request request);
   void answer_error(RequestId request, std::string message);
   void remove_cancelled();
@@ -81,6 +83,7 @@ struct Engine::State {
   std::vector<std::unique_ptr<PagePool>> pools;  // [groups]
   std::vector<LayerGroup> groups;
   PrefixIndex index;
+  ConstraintCache constraints;
   ForwardPass forward;
   std::string identity;    // of the model, for block names
   std::string arithmetic;  // arithmetic id

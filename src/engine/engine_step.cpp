@@ -101,11 +101,12 @@ void Engine::State::sample_row(LogitBlock const& block, int row, SamplingScratch
   }
   int const choices = sequence.generated() == 0 ? sequence.request().choices : 1;
   for (int i = 0; i < choices; ++i) {
-    SamplingState const other(sampling, sequence.choice() + i, sequence.state_tokens());
-    SampledToken next{
-        .token =
-            sample({.logits = logits, .parameters = &sampling, .state = i == 0 ? &sequence.sampling_state() : &other},
-                   own_scratch)};
+    std::optional<SamplingState> other;
+    if (i > 0) other.emplace(sampling, sequence.choice() + i, sequence.state_tokens());
+    auto const token =
+        sample({.logits = logits, .parameters = &sampling, .state = other ? &*other : &sequence.sampling_state()},
+               own_scratch);
+    SampledToken next{.token = token.value_or(TokenId{}), .nothing_fits = !token};
     if (sampling.logprobs)
       next.logprobs = position_logprobs(
           {.logits = logits, .normalizer = normalizer, .chosen = next.token, .top = *sampling.logprobs});
@@ -126,6 +127,8 @@ void Engine::State::advance() {
       if (sequence->finish_reason()) continue;
       if (sampled.empty())
         sequence->fail("the model's logits are not numbers; the weights are damaged or overflow at this precision");
+      else if (std::any_of(sampled.begin(), sampled.end(), [](auto const& token) { return token.nothing_fits; }))
+        sequence->fail("no token of the vocabulary goes on in the form that the request asks for");
       else if (work.uses[use].prompt_position >= 0)
         sequence->owner().answer.prompt_logprobs.push_back(std::move(*sampled[0].logprobs));
       else if (sequence->generated() == 0)

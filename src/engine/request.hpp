@@ -9,6 +9,7 @@
 
 #include "src/core/clock.hpp"
 #include "src/core/ids.hpp"
+#include "src/grammar/constraint.hpp"
 
 namespace windlass {
 
@@ -33,6 +34,7 @@ struct SamplingParameters {
   std::optional<int> logprobs;         ///< this many top entries besides the chosen token; unset: none
   std::optional<int> prompt_logprobs;  ///< the same for the prompt's tokens
   bool skip_special_tokens = true;
+  Constraint constraint;  ///< what the output must look like; its end ends the output
 };
 
 /// Throws InputError naming the field, its value and its range.

@@ -45,7 +45,26 @@ Candidate likeliest(std::span<float const> logits) {
 bool changes_logits(SampleRow const& row) {
   SamplingParameters const& p = *row.parameters;
   return !p.allowed_token_ids.empty() || !p.logit_bias.empty() || !row.state->counts().empty() ||
-         row.state->output_tokens() < p.min_tokens;
+         row.state->output_tokens() < p.min_tokens || row.state->constraint();
+}
+
+/// Leaves the tokens that may come next.
+void apply_constraint(SampleRow const& row, std::span<float> logits) {
+  TokenConstraint& constraint = *row.state->constraint();
+  ConstraintPlace const place = row.state->constraint_place();
+  bool const may_end = constraint.may_end(place) && row.state->output_tokens() >= row.parameters->min_tokens;
+  std::vector<std::pair<std::size_t, float>> ends;
+  for (TokenId const token : row.state->ends())
+    if (number(token) < logits.size()) ends.emplace_back(number(token), logits[number(token)]);
+  auto const mask = constraint.allowed(place);
+  for (std::size_t word = 0; word * 64 < logits.size(); ++word) {
+    std::uint64_t const bits = word < mask->size() ? (*mask)[word] : 0;
+    if (bits == ~std::uint64_t{0}) continue;
+    std::size_t const end = std::min(logits.size(), word * 64 + 64);
+    for (std::size_t i = word * 64; i < end; ++i)
+      if (!(bits >> (i % 64) & 1)) logits[i] = impossible;
+  }
+  for (auto const& [token, logit] : ends) logits[token] = may_end ? logit : impossible;
 }
 
 void apply_penalties(SampleRow const& row, std::span<float> logits) {
@@ -77,6 +96,7 @@ std::span<float const> changed_logits(SampleRow const& row, SamplingScratch& scr
   for (auto const& [token, bias] : p.logit_bias)
     if (number(token) < logits.size()) logits[number(token)] = float(double(logits[number(token)]) + bias);
   apply_penalties(row, logits);
+  if (row.state->constraint()) apply_constraint(row, logits);
   return logits;
 }
 
@@ -236,7 +256,9 @@ SamplingState::SamplingState(SamplingParameters const& parameters, int choice, S
     : choice_(choice),
       counts_needed_(parameters.presence_penalty != 0 || parameters.frequency_penalty != 0 ||
                      parameters.repetition_penalty != 1),
-      ends_(tokens.end_tokens.begin(), tokens.end_tokens.end()) {
+      ends_(tokens.end_tokens.begin(), tokens.end_tokens.end()),
+      constraint_(tokens.constraint) {
+  if (constraint_) constraint_place_ = constraint_->start();
   ends_.insert(ends_.end(), parameters.stop_token_ids.begin(), parameters.stop_token_ids.end());
   if (parameters.repetition_penalty != 1)
     for (TokenId token : tokens.prompt) counts_[token].in_prompt = true;
@@ -246,12 +268,16 @@ SamplingState::SamplingState(SamplingParameters const& parameters, int choice, S
 void SamplingState::accept(TokenId token) {
   ++output_tokens_;
   if (counts_needed_) ++counts_[token].output;
+  if (constraint_) constraint_place_ = constraint_->after(constraint_place_, token);
 }
 
-TokenId sample(SampleRow const& row, SamplingScratch& scratch) {
+std::optional<TokenId> sample(SampleRow const& row, SamplingScratch& scratch) {
   auto const logits = changed_logits(row, scratch);
   Candidate const top = likeliest(logits);
-  if (top.logit == impossible) return lowest_allowed(row);
+  if (top.logit == impossible) {
+    if (row.state->constraint()) return std::nullopt;
+    return lowest_allowed(row);
+  }
   if (row.parameters->temperature == 0) return top.token;
   Draw draw(row, logits, top, scratch);
   return draw.token(uniform({.seed = row.parameters->seed,

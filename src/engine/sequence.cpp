@@ -22,7 +22,8 @@ SequenceTokens Sequence::state_tokens() const {
   std::span<TokenId const> const tokens = tokens_;
   return {.prompt = tokens.first(owner_->request.prompt.size()),
           .output = tokens.subspan(owner_->request.prompt.size()),
-          .end_tokens = sampling().ignore_eos ? std::span<TokenId const>() : model_->spec.end_tokens};
+          .end_tokens = sampling().ignore_eos ? std::span<TokenId const>() : model_->spec.end_tokens,
+          .constraint = owner_->constraint.get()};
 }
 
 int Sequence::reuse_limit_tokens() const {
@@ -49,7 +50,7 @@ void Sequence::append(TokenId token, std::optional<PositionLogprobs> logprobs) {
   bool const may_stop = generated() >= sampling().min_tokens;
   bool const ends = ends_text(token);  // sampling forbids such tokens before min_tokens
   if (!ends) add_text(token, may_stop ? StopSearch::respect : StopSearch::ignore);
-  if (ends || stop_text_.stopped())
+  if (ends || stop_text_.stopped() || sampling_state_.constraint_must_end())
     finish_ = FinishReason::stop;
   else if (generated() >= sampling().max_tokens || int(tokens_.size()) >= model_->max_model_len)
     finish_ = FinishReason::length;

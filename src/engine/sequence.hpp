@@ -20,9 +20,10 @@ namespace windlass {
 /// What the sequences of one request share.
 struct RequestState {
   Request request;
-  Hash128 block_seed;  ///< start of the chain of block names
-  Answer answer;       ///< filled in as choices finish
-  int unfinished = 0;  ///< choices not finished
+  Hash128 block_seed;                           ///< start of the chain of block names
+  Answer answer;                                ///< filled in as choices finish
+  int unfinished = 0;                           ///< choices not finished
+  std::shared_ptr<TokenConstraint> constraint;  ///< null without
   bool cancelled = false;
 };
 

@@ -6,6 +6,7 @@
 
 #include "src/core/text.hpp"
 #include "src/serve/api_error.hpp"
+#include "src/serve/constraint_fields.hpp"
 
 namespace windlass {
 namespace {
@@ -93,6 +94,10 @@ void read_sampling_fields(Fields const& body, RequestRules const& rules, ApiRequ
   read_seed(body, request);
   sampling.skip_special_tokens = body.boolean("skip_special_tokens").value_or(true);
   request.choices = int(body.integer("n", {1, max_choices}).value_or(1));
+  sampling.constraint = read_constraint(body);
+  if (sampling.constraint && !rules.tokenizer)
+    refuse_with("structured_outputs", text("this model has no tokenizer (", rules.tokenizer_problem,
+                                           "), so its output cannot be held to a form"));
   request.cache_salt = body.string("cache_salt").value_or("");
   request.return_token_ids = body.boolean("return_token_ids").value_or(false);
   if (auto const count = body.integer("prompt_logprobs", {0, rules.max_logprobs})) {
@@ -114,12 +119,8 @@ void refuse_unsupported_fields(Fields const& body) {
   if (auto const best_of = body.integer("best_of", {1, max_choices});
       best_of && *best_of != body.integer("n", {1, max_choices}).value_or(1))
     refuse_with("best_of", "'best_of' other than 'n' is not supported; ask for 'n' choices with 'logprobs' and pick");
-  if (json::object const* const format = body.object("response_format"))
-    if (auto const type = Fields(*format).string("type"); type && *type != "text")
-      refuse_with("response_format", text("'response_format' of type '", *type, "' is not supported; use 'text'"));
-  for (char const* const guided : {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
-                                   "structured_outputs", "prompt_embeds", "audio", "bad_words", "logits_processors"})
-    if (body.find(guided)) refuse_with(guided, text("'", guided, "' is not supported; leave it out"));
+  for (char const* const unknown : {"prompt_embeds", "audio", "bad_words", "logits_processors"})
+    if (body.find(unknown)) refuse_with(unknown, text("'", unknown, "' is not supported; leave it out"));
   if (json::value const* const choice = body.find("tool_choice")) {
     bool const free = choice->is_string() && (choice->get_string() == "auto" || choice->get_string() == "none");
     if (!free)

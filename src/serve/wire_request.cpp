@@ -5,7 +5,7 @@
 namespace windlass {
 namespace {
 
-constexpr std::uint32_t wire_version = 1;
+constexpr std::uint32_t wire_version = 2;
 constexpr std::uint64_t no_value = UINT64_MAX;
 
 void put(WireWriter& out, std::optional<int> value) { out.put(value ? std::uint64_t(*value) : no_value); }
@@ -67,6 +67,9 @@ void put(WireWriter& out, SamplingParameters const& s) {
   put(out, s.logprobs);
   put(out, s.prompt_logprobs);
   for (bool const flag : {s.include_stop_text, s.ignore_eos, s.skip_special_tokens}) out.put(std::uint8_t(flag));
+  out.put(s.constraint.kind);
+  out.put_text(s.constraint.source);
+  out.put(s.constraint.spacing);
 }
 
 SamplingParameters get_sampling(WireReader& in) {
@@ -91,6 +94,9 @@ SamplingParameters get_sampling(WireReader& in) {
   s.prompt_logprobs = get_optional(in);
   for (bool* const flag : {&s.include_stop_text, &s.ignore_eos, &s.skip_special_tokens})
     *flag = in.get<std::uint8_t>() != 0;
+  s.constraint.kind = in.get_enum(Constraint::Kind::choice);
+  s.constraint.source = in.get_text();
+  s.constraint.spacing = in.get_enum(JsonSpacing::none);
   return s;
 }
 

@@ -154,6 +154,23 @@ class Clients(unittest.TestCase):
         chat = self.server.json("POST", "/tokenize", {"messages": [{"role": "user", "content": "hi"}]})
         self.assertGreater(chat["count"], 0)
 
+    def test_the_tokenizer_tells_its_special_tokens(self):
+        info = self.server.json("GET", "/tokenizer_info")
+
+        self.assertEqual((info["vocab_size"], info["model_max_length"]), (512, self.client.models.retrieve("tiny").max_model_len))
+        self.assertIn({"id": 0, "content": "<|endoftext|>"}, info["special_tokens"])
+
+    def test_the_dashboard_needs_the_key_and_loads_nothing_from_elsewhere(self):
+        self.assertEqual(self.server.request("GET", "/", key="")[0], 401)
+        self.assertEqual(self.server.request("GET", "/?key=wrong", key="")[0], 401)
+        status, headers, page = self.server.request("GET", f"/?key={self.server.key}", key="")
+
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+        self.assertEqual(re.findall(rb"(?:src|href)=\"(?!data:)|https?://|@import|url\(", page), [])
+        for name in set(re.findall(rb"\"(vllm:[a-z_]+|windlass:[a-z_]+)\"", page)) - {b"windlass:user_"}:
+            self.assertIn(name.decode(), self.server.request("GET", "/metrics")[2].decode())
+
     def test_the_described_routes_are_the_ones_that_answer(self):
         document = self.server.json("GET", "/openapi.json")
 

@@ -9,6 +9,7 @@
 #include "src/core/text.hpp"
 #include "src/serve/api_error.hpp"
 #include "src/serve/json_text.hpp"
+#include "src/serve/online/dashboard.hpp"
 #include "src/serve/online/openapi.hpp"
 #include "src/serve/online/responses.hpp"
 #include "src/serve/online/text_routes.hpp"
@@ -18,6 +19,7 @@ namespace windlass {
 namespace {
 
 constexpr std::size_t max_waiting_work = 256;
+constexpr std::string_view key_in_address = "key=";  ///< of the dashboard: browsers open pages without headers
 constexpr int loading_retry_seconds = 5, draining_retry_seconds = 30;
 
 enum class RouteNeeds : std::uint8_t { nothing, key, model };
@@ -46,7 +48,7 @@ struct ApiService::Route {
 
 ApiService::Route const* ApiService::find_route(std::string_view path) {
   using enum RouteNeeds;
-  static std::array<Route, 13> const routes = {{
+  static std::array<Route, 15> const routes = {{
       {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/version", PathIs::whole, "GET", key, &ApiService::version},
       {"/openapi.json", PathIs::whole, "GET", key, &ApiService::openapi},
@@ -59,6 +61,8 @@ ApiService::Route const* ApiService::find_route(std::string_view path) {
       {"/v1/embeddings", PathIs::whole, "POST", key, &ApiService::embeddings},
       {"/tokenize", PathIs::whole, "POST", model, &ApiService::tokenize},
       {"/detokenize", PathIs::whole, "POST", model, &ApiService::detokenize},
+      {"/tokenizer_info", PathIs::whole, "GET", model, &ApiService::tokenizer_info},
+      {"/", PathIs::whole, "GET", key, &ApiService::dashboard},
       {"/ping", PathIs::whole, "GET", nothing, &ApiService::health},
   }};
   for (Route const& route : routes)
@@ -85,7 +89,11 @@ std::optional<HttpResponse> ApiService::refuse_stranger(HttpHead& head) {
     std::lock_guard const lock(keys_mutex_);
     keys = keys_;
   }
-  if (ApiUser const* const user = keys->find(head.authorization)) {
+  std::string_view const query = head.query;
+  bool const in_address = head.path == "/" && head.authorization.empty() && query.starts_with(key_in_address);
+  std::string const given =
+      in_address ? text("Bearer ", query.substr(key_in_address.size())) : head.authorization;  // of a browser
+  if (ApiUser const* const user = keys->find(given)) {
     head.user = user->name;
     head.limits = user->limits;
     return std::nullopt;
@@ -188,6 +196,14 @@ ApiService::Reply ApiService::metrics_text(Route const& route, HttpRequest const
     state.open_requests = model->engine->open_requests();
   }
   return respond(route, {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_.text(state)});
+}
+
+ApiService::Reply ApiService::dashboard(Route const& route, HttpRequest const&) {
+  return respond(route, dashboard_response());
+}
+
+ApiService::Reply ApiService::tokenizer_info(Route const& route, HttpRequest const&) {
+  return respond(route, {.body = tokenizer_info_body(*model_)});
 }
 
 ApiService::Reply ApiService::models(Route const& route, HttpRequest const& request) {

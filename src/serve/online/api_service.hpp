@@ -58,6 +58,8 @@ class ApiService final : public HttpHandler {
   Reply version(Route const& route, HttpRequest const& request);
   Reply openapi(Route const& route, HttpRequest const& request);
   Reply metrics_text(Route const& route, HttpRequest const& request);
+  Reply dashboard(Route const& route, HttpRequest const& request);
+  Reply tokenizer_info(Route const& route, HttpRequest const& request);
   Reply models(Route const& route, HttpRequest const& request);
   Reply generate(Route const& route, HttpRequest const& request);
   Reply respond_to_input(Route const& route, HttpRequest const& request);

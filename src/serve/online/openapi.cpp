@@ -18,7 +18,7 @@ struct Operation {
 
 constexpr char const* json_type = "application/json";
 
-constexpr std::array<Operation, 12> operations = {{
+constexpr std::array<Operation, 14> operations = {{
     {"/v1/completions", "post", "Continues prompts", "CompletionRequest", json_type},
     {"/v1/chat/completions", "post", "Answers a chat", "ChatRequest", json_type},
     {"/v1/responses", "post", "Answers an input of text", "ResponseRequest", json_type},
@@ -26,6 +26,8 @@ constexpr std::array<Operation, 12> operations = {{
     {"/v1/models/{model}", "get", "One model", nullptr, json_type},
     {"/tokenize", "post", "Token ids of a prompt or a chat", "TokenizeRequest", json_type},
     {"/detokenize", "post", "The text of token ids", "DetokenizeRequest", json_type},
+    {"/tokenizer_info", "get", "Sizes and special tokens of the tokenizer", nullptr, json_type},
+    {"/", "get", "A page for browsers", nullptr, "text/html"},
     {"/health", "get", "Whether the server takes requests", nullptr, json_type},
     {"/ping", "get", "Whether the server takes requests", nullptr, json_type},
     {"/version", "get", "The server's version", nullptr, json_type},
@@ -57,6 +59,11 @@ constexpr std::string_view sampling_fields = R"(
 "prompt_logprobs": {"type": ["integer", "null"], "minimum": 0},
 "truncate_prompt_tokens": {"type": ["integer", "null"], "minimum": -1},
 "return_token_ids": {"type": ["boolean", "null"]},
+"response_format": {"type": ["object", "null"], "required": ["type"], "properties": {
+  "type": {"enum": ["text", "json_object", "json_schema"]}, "json_schema": {"type": "object"}}},
+"structured_outputs": {"type": ["object", "null"], "properties": {"json": {"type": ["object", "string"]},
+  "regex": {"type": "string"}, "choice": {"type": "array", "items": {"type": "string"}},
+  "json_object": {"type": "boolean"}, "disable_any_whitespace": {"type": "boolean"}}},
 "cache_salt": {"type": ["string", "null"]},
 "stream": {"type": ["boolean", "null"]},
 "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}})";

@@ -51,10 +51,16 @@ void refuse_what_needs_more(Fields const& body) {
   if (body.boolean("background").value_or(false)) refuse("background", "'background' must be false");
   if (json::array const* const tools = body.array("tools"); tools && !tools->empty())
     refuse("tools", "'tools' is not supported here; use /v1/chat/completions");
-  if (json::object const* const options = body.object("text"))
-    if (json::object const* const format = Fields(*options).object("format"))
-      if (auto const type = Fields(*format).string("type"); type && *type != "text")
-        refuse("text", text("'text.format' of type '", *type, "' is not supported; use 'text'"));
+}
+
+/// `text.format` as a chat's `response_format`: the schema's fields lie one level deeper there.
+void add_response_format(Fields const& body, json::object& chat) {
+  json::object const* const options = body.object("text");
+  json::object const* const format = options ? Fields(*options).object("format") : nullptr;
+  if (!format) return;
+  json::object as_chat{{"type", Fields(*format).string("type").value_or("text")}};
+  if (as_chat["type"] == "json_schema") as_chat["json_schema"] = *format;
+  chat["response_format"] = std::move(as_chat);
 }
 
 }  // namespace
@@ -75,6 +81,7 @@ json::object chat_of_response(json::object const& given) {
     if (key != "input" && key != "instructions" && key != "text" && key != "tools" && key != "tool_choice")
       chat[key] = value;
   chat["messages"] = std::move(messages);
+  add_response_format(body, chat);
   if (auto const tokens = body.find("max_output_tokens")) chat["max_completion_tokens"] = *tokens;
   return chat;
 }

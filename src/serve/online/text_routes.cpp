@@ -41,6 +41,24 @@ std::string models_body(ServedModel const& model, std::string_view name) {
   return out.take();
 }
 
+std::string tokenizer_info_body(ServedModel const& model) {
+  Tokenizer const& tokenizer = tokenizer_of(model);
+  JsonText out;
+  out.begin_object().member("vocab_size", tokenizer.vocab()).member("model_max_length", model.rules.max_model_len);
+  out.member("bos_token", valid_utf8(tokenizer.bos_text())).member("eos_token", valid_utf8(tokenizer.eos_text()));
+  out.key("eos_token_ids").begin_array();
+  for (TokenId const token : tokenizer.end_tokens()) out.value(std::uint64_t(number(token)));
+  out.end_array().key("special_tokens").begin_array();
+  for (std::uint32_t id = 0; id < std::uint32_t(tokenizer.vocab()); ++id)
+    if (tokenizer.is_special(TokenId(id)))
+      out.begin_object()
+          .member("id", std::uint64_t(id))
+          .member("content", valid_utf8(tokenizer.bytes(TokenId(id))))
+          .end_object();
+  out.end_array().end_object();
+  return out.take();
+}
+
 std::string tokenize_body(boost::json::object const& request, ServedModel const& model) {
   Fields const body(request);
   Tokenizer const& tokenizer = tokenizer_of(model);
