@@ -15,9 +15,10 @@
 
 namespace windlass {
 
-/// Every member is set. `name` is also the instruction-set part of the arithmetic id.
+/// Every function is set.
 struct Operations {
-  char const* name = "";             ///< "reference", "kokkos", "avx2", "avx512", "avx512_bf16"
+  char const* name = "";             ///< "reference", "kokkos", "avx2", "avx512", "avx512_bf16", "amx"
+  char const* arithmetic = "";       ///< the backend with the same bits; stands in the arithmetic id. "": itself
   KvFormat fast_kv = KvFormat::f32;  ///< KV format of Precision::fast
   bool bf16_products = false;        ///< has VDPBF16PS; else bf16 weights are computed in float32
   void (*encode_activations)(EncodeActivations const&, Queue const&) = nullptr;

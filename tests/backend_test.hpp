@@ -9,6 +9,9 @@
 
 #include "kernels/operations.hpp"
 #include "tests/kernel_fixtures.hpp"
+#if defined(WINDLASS_HAS_X86)
+#include "kernels/x86/levels.hpp"
+#endif
 
 namespace windlass::testing_data {
 
@@ -22,10 +25,14 @@ class BackendTest : public ::testing::TestWithParam<Operations const*> {
   Queue queue_{&team_};
 };
 
-/// All but `reference`, which the others are compared with. There may be none in a small build.
+/// All but `reference`, which the others are compared with, and the tiled level in emulation. There may be none in a
+/// small build.
 inline std::vector<Operations const*> tested_backends() {
   auto backends = available_operations();
   backends.erase(backends.begin());
+#if defined(WINDLASS_HAS_X86)
+  if (Operations const* const emulated = x86::emulated_tiles()) backends.push_back(emulated);
+#endif
   return backends;
 }
 

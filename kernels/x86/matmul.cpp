@@ -7,35 +7,15 @@
 #include "kernels/x86/level_operations.hpp"
 #include "kernels/x86/matmul_float.hpp"
 #include "kernels/x86/matmul_tile.hpp"
+#include "kernels/x86/matmul_walk.hpp"
 
 namespace windlass::x86::WINDLASS_LEVEL {
 namespace {
 
-template <int Tokens, int Panels>
-void finish_tile(MatMul const& op, int panel, int token, Floats const* sums) {
-  for (int p = 0; p < Panels; ++p)
-    for (int t = 0; t < Tokens; ++t) {
-      Floats sum = sums[p * Tokens + t];
-      int const row = (panel + p) * lanes;
-      if (op.bias) sum = add(sum, load(op.bias + row));
-      float* const y = op.y + (token + t) * op.y_stride + row;
-      store(y, op.accumulate == Accumulate::add_to_y ? add(load(y), sum) : sum);
-    }
-}
-
-/// Walks the tree of slices with a stack of partial sums.
 template <class Slice, int Tokens, int Panels>
 void run_tile(MatMul const& op, int panel, int token) {
-  Floats stack[max_slice_levels][Tokens * Panels];
-  int depth = 0;
-  for (int s = 0; s < op.slices.count; ++s) {
-    int const first = op.slices.borders[std::size_t(s)], end = op.slices.borders[std::size_t(s) + 1];
-    Slice::template run<Tokens, Panels>({op, panel, token, first, end - first}, stack[depth]);
-    ++depth;
-    for (int merges = merges_after(s, op.slices.count); merges > 0; --merges, --depth)
-      for (int i = 0; i < Tokens * Panels; ++i) stack[depth - 2][i] = add(stack[depth - 2][i], stack[depth - 1][i]);
-  }
-  finish_tile<Tokens, Panels>(op, panel, token, stack[0]);
+  walk_slices<Tokens, Panels>(op, {panel, token, Tokens},
+                              [](Tile const& tile, Floats* sums) { Slice::template run<Tokens, Panels>(tile, sums); });
 }
 
 template <class Slice, int Panels>

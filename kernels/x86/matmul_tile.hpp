@@ -117,6 +117,26 @@ struct Int8Slice {
       for (int t = 0; t < Tokens; ++t) sums[p * Tokens + t] = acc[p][t];
   }
 
+  /// -zero * sum of token t's codes: what a dot product of the stored codes starts with.
+  [[gnu::always_inline]] static Ints zero_times_sum(Int8Rows const& x, int t) {
+    if constexpr (zero_code < Format >> 0) return times_minus_power<zero_code<Format>>(broadcast_int(x.sums[t]));
+    return broadcast_int(0);
+  }
+
+  /// Adds one group's dot products to acc.
+  template <int Tokens>
+  [[gnu::always_inline]] static void scale(std::byte const* group, Int8Rows const& x, Ints const (&dots)[Tokens],
+                                           Floats (&acc)[Tokens]) {
+    Floats const scales = load_scales(group + code_bytes, Scale);
+    Floats minima = zero();
+    if constexpr (has_min(Format)) minima = load_scales(group + code_bytes + scale_bytes, Scale);
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t) {
+      acc[t] = fma(scales, mul(broadcast(x.scales[t]), to_floats(dots[t])), acc[t]);
+      if constexpr (has_min(Format)) acc[t] = fma(minima, broadcast(x.scaled_sums[t]), acc[t]);
+    }
+  }
+
  private:
   /// A group of the next panels: hardware does not follow from panel to panel.
   [[gnu::always_inline]] static void prefetch(std::byte const* group) {
@@ -129,8 +149,7 @@ struct Int8Slice {
                                               Ints (&dots)[Panels][Tokens]) {
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t) {
-      Ints start = broadcast_int(0);
-      if constexpr (zero_code < Format >> 0) start = times_minus_power<zero_code<Format>>(broadcast_int(x.sums[t]));
+      Ints const start = zero_times_sum(x, t);
 #pragma GCC unroll 4
       for (int p = 0; p < Panels; ++p) dots[p][t] = start;
     }
@@ -144,19 +163,6 @@ struct Int8Slice {
 #pragma GCC unroll 4
         for (int p = 0; p < Panels; ++p)
           dots[p][t] = dot4<narrow_codes<Format>>(dots[p][t], codes[p], x.codes + t * group_size + 4 * j);
-    }
-  }
-
-  template <int Tokens>
-  [[gnu::always_inline]] static void scale(std::byte const* group, Int8Rows const& x, Ints const (&dots)[Tokens],
-                                           Floats (&acc)[Tokens]) {
-    Floats const scales = load_scales(group + code_bytes, Scale);
-    Floats minima = zero();
-    if constexpr (has_min(Format)) minima = load_scales(group + code_bytes + scale_bytes, Scale);
-#pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) {
-      acc[t] = fma(scales, mul(broadcast(x.scales[t]), to_floats(dots[t])), acc[t]);
-      if constexpr (has_min(Format)) acc[t] = fma(minima, broadcast(x.scaled_sums[t]), acc[t]);
     }
   }
 };

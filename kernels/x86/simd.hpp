@@ -56,6 +56,7 @@ inline Floats keep_lanes(Floats x, int first, int end, Floats other) {
 /// x * 2^n for integral n in [-126, 127].
 inline Floats scale_by_power(Floats x, Floats n) { return {_mm512_scalef_ps(x.v, n.v)}; }
 inline Ints broadcast_int(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline Ints load_ints(std::int32_t const* p) { return {_mm512_loadu_si512(p)}; }
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Floats load_half(std::uint16_t const* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)))};

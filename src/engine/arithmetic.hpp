@@ -12,8 +12,8 @@ constexpr int canonical_order_version = 1;
 
 /// Such as "avx512_bf16/fast/v1".
 inline std::string arithmetic_id(Operations const& operations, Precision precision) {
-  return std::string(operations.name) + (precision == Precision::f32 ? "/f32/v" : "/fast/v") +
-         std::to_string(canonical_order_version);
+  std::string const bits = *operations.arithmetic ? operations.arithmetic : operations.name;
+  return bits + (precision == Precision::f32 ? "/f32/v" : "/fast/v") + std::to_string(canonical_order_version);
 }
 
 }  // namespace windlass
