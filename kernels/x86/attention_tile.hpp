@@ -68,11 +68,10 @@ struct Partial {
 /// 0.
 struct MergeFactors {
   alignas(64) float keep[lanes], take[lanes];
-  MergeFactors(float* m, float const* other) {
-    Floats const mine = load(m), theirs = load(other), both = max(mine, theirs);
+  Floats both;  ///< the new m
+  MergeFactors(Floats mine, Floats theirs) : both(max(mine, theirs)) {
     store(keep, exp2(sub(mine, both)));
     store(take, exp2(sub(theirs, both)));
-    store(m, both);
   }
 };
 
@@ -83,7 +82,8 @@ inline void merge_values(float* x, Floats other, float keep, float take) {
 
 inline void merge_partials(Partial& into, Partial const& from, int rows, int d) {
   for (int first = 0; first < rows; first += lanes) {
-    MergeFactors const factors(into.m + first, from.m + first);
+    MergeFactors const factors(load(into.m + first), load(from.m + first));
+    store(into.m + first, factors.both);
     for (int r = first; r < rows && r < first + lanes; ++r) {
       float const keep = factors.keep[r - first], take = factors.take[r - first];
       merge_values(into.l[r], load(from.l[r]), keep, take);
@@ -121,27 +121,28 @@ inline Floats capped(Floats s, float cap) {  // cap * tanh(s / cap), in units of
   return mul(broadcast(cap * log2_of_e), sub(one, div(broadcast(2.0f), add(t, one))));
 }
 
-/// Probabilities of the tile relative to its own maximum, as the V product reads them; returns the maximum.
-template <KvFormat Format>
-inline float soften_row(Queries const& queries, int row, int first_position, Floats (&scores)[tile_vectors], void* out,
-                        Floats& sum) {
+/// Applies soft cap, window and the causal border to a row's scores; returns the lanes' maxima.
+inline Floats mask_row(Queries const& queries, int row, int first_position, Floats (&scores)[tile_vectors]) {
   if (queries.soft_cap > 0)
     for (Floats& s : scores) s = capped(s, queries.soft_cap);
   int const begin = queries.begin[row] - first_position, end = queries.end[row] - first_position;
   if (begin > 0 || end < block_tokens)
     for (int j = 0; j < tile_vectors; ++j)
       scores[j] = keep_lanes(scores[j], begin - j * lanes, end - j * lanes, broadcast(-__builtin_inff()));
-  float const largest = reduce_max(max(max(scores[0], scores[1]), max(scores[2], scores[3])));
-  Floats const base = broadcast(largest == -__builtin_inff() ? 0.0f : largest);
-  for (Floats& s : scores) s = exp2(sub(s, base));
-  sum = add(add(scores[0], scores[1]), add(scores[2], scores[3]));
+  return max(max(scores[0], scores[1]), max(scores[2], scores[3]));
+}
+
+/// Probabilities of the tile relative to 2^base, as the V product reads them; returns their sums by lane.
+template <KvFormat Format>
+inline Floats soften_row(Floats (&scores)[tile_vectors], float base, void* out) {
+  for (Floats& s : scores) s = exp2(sub(s, broadcast(base)));
   for (int j = 0; j < tile_vectors; ++j) {
     if constexpr (Format == KvFormat::bf16)
       store_bf16(static_cast<std::uint16_t*>(out) + j * lanes, scores[j]);
     else
       store(static_cast<float*>(out) + j * lanes, scores[j]);
   }
-  return largest;
+  return add(add(scores[0], scores[1]), add(scores[2], scores[3]));
 }
 
 /// Columns first .. of a V tile with `stride` dimensions.
@@ -188,18 +189,17 @@ template <KvFormat Format, int Rows>
 void attend_rows(Queries const& queries, int row, KvTile const& tile, Partial& partial) {
   int const d = queries.head_dim;
   alignas(64) float p[Rows * block_tokens];  // bf16 rows use the first half of theirs
-  alignas(64) float tile_max[lanes], running_max[lanes];
-  Floats scores[Rows][tile_vectors], sums[Rows];
+  alignas(64) float bases[lanes];
+  Floats scores[Rows][tile_vectors], lane_maxima[Rows];
   score_tile<Format, Rows>(queries, row, tile, scores);
-  for (int r = 0; r < lanes; ++r) tile_max[r] = running_max[r] = -__builtin_inff();
+  for (int r = 0; r < Rows; ++r) lane_maxima[r] = mask_row(queries, row + r, tile.first_position, scores[r]);
+  Floats const tile_max = row_maxima(lane_maxima), lowest = broadcast(-3.4028235e38f);
+  store(bases, where_at_least(tile_max, lowest, tile_max));  // 0 where a row sees nothing: all its scores are -infinity
+  MergeFactors const factors(load_first(partial.m + row, Rows), tile_max);
+  store_first(partial.m + row, factors.both, Rows);
   for (int r = 0; r < Rows; ++r) {
-    tile_max[r] = soften_row<Format>(queries, row + r, tile.first_position, scores[r], p + r * block_tokens, sums[r]);
-    running_max[r] = partial.m[row + r];
-  }
-  MergeFactors const factors(running_max, tile_max);
-  for (int r = 0; r < Rows; ++r) {
-    partial.m[row + r] = running_max[r];
-    merge_values(partial.l[row + r], sums[r], factors.keep[r], factors.take[r]);
+    Floats const sums = soften_row<Format>(scores[r], bases[r], p + r * block_tokens);
+    merge_values(partial.l[row + r], sums, factors.keep[r], factors.take[r]);
   }
   float* const o = partial.o + row * whole_lanes(d);
   int i = 0;

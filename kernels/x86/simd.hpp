@@ -84,6 +84,25 @@ inline void store_bf16(std::uint16_t* p, Floats a) {
 }
 
 inline float reduce_max(Floats a) { return _mm512_reduce_max_ps(a.v); }
+/// The greatest lanes of four vectors: result[4 i + r] = reduce_max(row r) for every i.
+inline Floats four_maxima(Floats a, Floats b, Floats c, Floats d) {
+  __m512 const ab = _mm512_max_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+  __m512 const cd = _mm512_max_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
+  __m512d const low = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+  __m512d const high = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+  __m512 const quarters = _mm512_max_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+  __m512 const halves = _mm512_max_ps(quarters, _mm512_shuffle_f32x4(quarters, quarters, 0x4e));
+  return {_mm512_max_ps(halves, _mm512_shuffle_f32x4(halves, halves, 0xb1))};
+}
+/// Lane r = reduce_max(rows[r]); the lanes behind the last row are scrap.
+template <int Rows>
+inline Floats row_maxima(Floats const (&rows)[Rows]) {
+  static_assert(Rows <= 8);
+  auto const at = [&](int r) { return rows[r < Rows ? r : Rows - 1]; };
+  Floats const first = four_maxima(at(0), at(1), at(2), at(3));
+  if constexpr (Rows <= 4) return first;
+  return {_mm512_mask_mov_ps(first.v, 0xf0, four_maxima(at(4), at(5), at(6), at(7)).v)};
+}
 
 /// 16 floats rounded to int8 (already in [-127, 127]), to nearest even.
 inline void store_int8(std::int8_t* p, Floats a) {
@@ -202,6 +221,12 @@ inline float reduce_max(Floats x) {
   __m128 h = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
   h = _mm_max_ps(h, _mm_movehl_ps(h, h));
   return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+}
+
+template <int Rows>
+inline Floats row_maxima(Floats const (&rows)[Rows]) {
+  static_assert(Rows == 1);
+  return broadcast(reduce_max(rows[0]));
 }
 
 inline Ints to_ints(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
