@@ -97,6 +97,7 @@ void BatchRun::set_up_cluster() {
                            .kill_rank = [this](int rank) { return place_.watch.kill(rank); }};
   std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
   config.failures.silence_us = Microseconds(options_.lost_after_seconds * 1e6);
+  config.plan_log = setup_->plan_log.get();
   remote_ = std::make_unique<DistributedRunner>(cluster_->courier(), plan_.layout.instances, config);
   place_.watch.on_end([this](ProcessEnd end) {
     if (end.world_rank == ProcessEnd::launcher) place_.launcher_ended();

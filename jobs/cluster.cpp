@@ -105,7 +105,8 @@ EnginePlace ClusterPlan::own_place() const {
   PlannedInstance const* const own = own_instance();
   return {.cpus = cores_of_rank(map, world_rank),
           .host_ranks = map.ranks_on(map.host_of[std::size_t(world_rank)]),
-          .after_prompt = own != nullptr && own->role == Role::prefill ? AfterPrompt::hold : AfterPrompt::decode};
+          .after_prompt = own != nullptr && own->role == Role::prefill ? AfterPrompt::hold : AfterPrompt::decode,
+          .record_suffix = world_rank > 0 ? text(".rank", world_rank) : ""};
 }
 
 bool ClusterPlan::hands_over_kv() const {

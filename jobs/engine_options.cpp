@@ -79,6 +79,9 @@ void add_machine_options(po::options_description& options) {
                         "such as 4GiB; 0: 70 % of free memory (or of the cgroup's limit) at most");
   options.add_options()("max-num-seqs", with_default(64), "sequences that run at once");
   options.add_options()("max-num-batched-tokens", with_default(512), "prompt tokens computed in one step");
+  options.add_options()("record", with_default<std::string>(""),
+                        "write what the policies were asked and answered here, as JSON lines, for simulate --replay; "
+                        "other ranks than the first add .rank1 …");
   options.add_options()("no-prefix-caching", po::bool_switch(), "compute equal beginnings of prompts each time");
 }
 
@@ -124,7 +127,9 @@ EngineOptions engine_options(po::variables_map const& values) {
                         .prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on,
                         .served_model_name = words("served-model-name"),
                         .max_logprobs = at_least(values, "max-logprobs", 0),
-                        .use_model_sampling_defaults = set("use-model-sampling-defaults")};
+                        .use_model_sampling_defaults = set("use-model-sampling-defaults"),
+                        .record_file = words("record")};
+  require_writable_place("record", options.record_file);
   check_model_files(options.model);
   return options;
 }

@@ -24,6 +24,7 @@ struct EngineOptions {
   std::string served_model_name;
   int max_logprobs = 0;
   bool use_model_sampling_defaults = false;
+  std::string record_file;  ///< of the plans; empty: they are not recorded
 };
 
 constexpr unsigned help_width = 118, help_text_width = 80;

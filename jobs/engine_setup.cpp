@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jobs/plan_record.hpp"
 #include "mpi/memory_limit.hpp"
 #include "src/core/bytes_text.hpp"
 #include "src/core/error.hpp"
@@ -88,12 +89,15 @@ std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
   setup->team = std::make_unique<ThreadTeam>(ThreadTeamConfig{.threads = setup->threads, .cpus = std::move(cpus)});
   setup->model = load_model(options.model, *setup->team);
   setup->kv_bytes = kv_bytes(*setup, options, place.host_ranks);
+  if (!options.record_file.empty())
+    setup->plan_log = std::make_unique<PlanFile>(options.record_file + place.record_suffix);
   EngineConfig const config{.precision = options.model.precision,
                             .max_sequences = options.max_num_seqs,
                             .chunk_tokens = options.max_num_batched_tokens,
                             .kv_bytes = setup->kv_bytes,
                             .prefix_reuse = options.prefix_reuse,
-                            .after_prompt = place.after_prompt};
+                            .after_prompt = place.after_prompt,
+                            .plan_log = setup->plan_log.get()};
   setup->engine = std::make_unique<Engine>(setup->model, config, *setup->operations, setup->collective, *setup->team);
   if (setup->kv_tokens() < setup->model.max_model_len)
     log_warning(text("the KV cache holds ", setup->kv_tokens(), " tokens, fewer than the context of ",

@@ -23,6 +23,7 @@ struct EngineSetup {
   std::unique_ptr<ThreadTeam> team;
   Model model;
   std::int64_t kv_bytes = 0;
+  std::unique_ptr<PlanLog> plan_log;  ///< null where plans are not recorded
   std::unique_ptr<Engine> engine;
 
   /// That the KV cache holds.
@@ -34,6 +35,7 @@ struct EnginePlace {
   std::vector<int> cpus;  ///< empty: whatever the process may use
   int host_ranks = 1;     ///< that share the host's memory
   AfterPrompt after_prompt = AfterPrompt::decode;
+  std::string record_suffix{};  ///< behind the name of the file of recorded plans
 };
 
 /// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its

@@ -21,6 +21,7 @@ class Search {
 
   std::vector<RankedLayout> run() {
     std::vector<RankedLayout> all = colocated();
+    for (RankedLayout const& layout : elastic()) all.push_back(layout);
     for (RankedLayout const& layout : pairs()) all.push_back(layout);
     for (RankedLayout const& layout : apart()) all.push_back(layout);
     std::erase_if(all, [](RankedLayout const& layout) { return layout.goodput_per_gpu <= 0; });
@@ -56,8 +57,12 @@ class Search {
 
   PipelineCluster unit(RankedLayout const& layout) const {
     PipelineCluster cluster;
-    if (layout.kind == LayoutKind::colocated) {
+    if (layout.kind == LayoutKind::colocated || layout.kind == LayoutKind::chunked) {
       cluster.instances = {instance(SimRole::mixed, layout.prefill)};
+      if (layout.kind == LayoutKind::chunked) {
+        cluster.instances[0].chunk_tokens = chunk_tokens;
+        cluster.instances[0].max_prompts = chunked_sequences;
+      }
       return cluster;
     }
     auto const whole = [&](ParallelDegree half) { return ParallelDegree{half.tp, half.pp * layout.pp_cross}; };
@@ -72,24 +77,56 @@ class Search {
     return cluster;
   }
 
-  std::vector<RequestOutcome> outcomes(PipelineCluster const& cluster, double rate) const {
-    return simulate(cluster, problem_.workload(rate)).outcomes;
+  /// A group of instances that prefill and decode in any number. Its times are the roofline's: a prefill over n
+  /// instances takes the n-th part of what grows with the tokens, and 1 ms more for each that joins.
+  ElasticCluster elastic_unit(RankedLayout const& layout) const {
+    RooflineLatency const latency(problem_.model, problem_.device, layout.prefill);
+    auto const prefill = [&](double tokens) {
+      return double(latency.step_us(
+          {.prompts = 1, .prompt_tokens = std::int64_t(tokens), .prompt_tokens_squared = tokens * tokens}, 0));
+    };
+    auto const step = [&](std::int64_t sequences, std::int64_t context) {
+      return double(latency.step_us({.sequences = sequences, .sequence_context = context}, 0));
+    };
+    constexpr double a = 4096, b = 8192, c = 16384;  // three lengths of compute-bound prompts give the polynomial
+    double const slope_ab = (prefill(b) - prefill(a)) / (b - a), slope_bc = (prefill(c) - prefill(b)) / (c - b);
+    double const square = std::max(0.0, (slope_bc - slope_ab) / (c - a)), token = slope_ab - square * (a + b);
+    double const base = std::max(0.0, prefill(a) - token * a - square * a * a);
+    ElasticCluster cluster{
+        .degree_times = {},
+        .step = {step(1, 0), (step(256, 0) - step(1, 0)) / 255, (step(1, 1'000'000) - step(1, 0)) / 1e6},
+        .kv_tokens = kv_tokens_beside_weights(problem_.model, problem_.device, layout.prefill),
+        .migration_us_per_token = problem_.model.kv_bytes_per_token() / problem_.device.link_bytes_per_us};
+    for (int n = 1; n <= layout.prefill_instances; ++n)
+      cluster.degree_times.push_back(
+          {.base_us = base + 1000.0 * (n - 1), .per_token_us = token / n, .per_square_us = square / n});
+    return cluster;
   }
 
-  /// Highest rate of the cluster within the level: doubled until it fails, then halved to 3 %.
+  std::vector<RequestOutcome> outcomes(RankedLayout const& layout, double rate) const {
+    if (layout.kind == LayoutKind::elastic) return simulate(elastic_unit(layout), problem_.workload(rate)).outcomes;
+    return simulate(unit(layout), problem_.workload(rate)).outcomes;
+  }
+
   double goodput(PipelineCluster const& cluster, ServiceLevel level) const {
-    auto const meets = [&](double rate) { return attainment(outcomes(cluster, rate), level) >= problem_.target; };
-    double high = 0.02;
-    if (!meets(high)) return 0;
+    return highest_rate(
+        [&](double rate) { return attainment(simulate(cluster, problem_.workload(rate)).outcomes, level); });
+  }
+
+  /// Where the attainment meets the target: doubled until it fails, or halved until it does not, then to 3 %.
+  double highest_rate(std::function<double(double rate)> const& attained) const {
+    auto const meets = [&](double rate) { return attained(rate) >= problem_.target; };
+    double high = 0.64;
+    while (!meets(high))
+      if (high /= 2; high < 0.01) return 0;
     while (high < 1e6 && meets(high * 2)) high *= 2;
     return plan_goodput({.meets = meets, .low_rate = high, .high_rate = 2 * high, .tolerance = 0.03 * high}).rate;
   }
 
   void describe(RankedLayout& layout) const {
     double const rate = layout.goodput_per_gpu * layout.gpus;
-    auto const cluster = unit(layout);
     auto const use = [&](double at_rate) {
-      auto const ended = outcomes(cluster, at_rate);
+      auto const ended = outcomes(layout, at_rate);
       return std::pair(percentile(ttfts_ms(ended), problem_.target) / problem_.level.ttft_ms,
                        percentile(tpots_ms(ended), problem_.target) / problem_.level.tpot_ms);
     };
@@ -100,24 +137,44 @@ class Search {
   }
 
   RankedLayout finished(RankedLayout layout) const {
-    layout.goodput_per_gpu = goodput(unit(layout), problem_.level) / layout.gpus;
+    layout.goodput_per_gpu =
+        highest_rate([&](double rate) { return attainment(outcomes(layout, rate), problem_.level); }) / layout.gpus;
     if (layout.goodput_per_gpu > 0) describe(layout);
     return layout;
   }
 
   std::vector<RankedLayout> colocated() const {
     std::vector<RankedLayout> all;
-    for (int tp = 1; tp <= problem_.gpus_per_node; tp *= 2)
+    for (int tp = 1; tp <= problem_.gpus_per_node; ++tp)
       for (int pp = 1; tp * pp <= gpus() && pp <= 8; ++pp) {
         ParallelDegree const degree{tp, pp};
         if (problem_.model.heads % tp != 0 || problem_.model.layers % pp != 0 || !runs(degree)) continue;
         all.push_back(finished(
             {.kind = LayoutKind::colocated, .prefill = degree, .decode = degree, .gpus = tp * pp, .limit = {}}));
+        if (pp > 1) continue;
+        all.push_back(
+            finished({.kind = LayoutKind::chunked, .prefill = degree, .decode = degree, .gpus = tp, .limit = {}}));
       }
     return all;
   }
 
-  static bool power_of_two(int number) { return (number & (number - 1)) == 0; }
+  /// Up to eight instances of each tensor-parallel degree as one group.
+  std::vector<RankedLayout> elastic() const {
+    std::vector<RankedLayout> all;
+    constexpr int largest_group = 8;
+    for (int tp = 1; tp <= problem_.gpus_per_node; tp *= 2) {
+      ParallelDegree const degree{tp, 1};
+      int const instances = std::min(largest_group, gpus() / tp);
+      if (problem_.model.heads % tp != 0 || instances < 2 || !runs(degree)) continue;
+      all.push_back(finished({.kind = LayoutKind::elastic,
+                              .prefill = degree,
+                              .decode = degree,
+                              .prefill_instances = instances,
+                              .gpus = instances * tp,
+                              .limit = {}}));
+    }
+    return all;
+  }
 
   std::vector<RankedLayout> pairs() const {
     LowAffinityInput const in{.model = placement(),
@@ -127,8 +184,7 @@ class Search {
                               .goodput = {}};
     std::vector<RankedLayout> all;
     for (PairedDegree const& degree : paired_candidates(in))
-      if (power_of_two(degree.prefill.tp) && power_of_two(degree.decode.tp) && degree.prefill.pp <= 2 &&
-          degree.decode.pp <= 2)
+      if (degree.prefill.pp <= 4 && degree.decode.pp <= 4)
         all.push_back(finished({.kind = LayoutKind::pair_in_node,
                                 .prefill = degree.prefill,
                                 .decode = degree.decode,
@@ -144,7 +200,7 @@ class Search {
     ServiceLevel const any_tpot{problem_.level.ttft_ms, 1e12}, any_ttft{1e12, problem_.level.tpot_ms};
     Goodputs prefill, decode;
     auto model = placement();
-    model.runnable = [this](ParallelDegree d) { return power_of_two(d.tp) && d.pp <= 4 && runs(d); };
+    model.runnable = [this](ParallelDegree d) { return d.pp <= 4 && runs(d); };
     plan_high_affinity(
         {.model = model,
          .gpus_per_node = problem_.gpus_per_node,
@@ -196,6 +252,8 @@ class Search {
    public:
     Microseconds step_us(StepWork const&, int) const override { return 1; }
   };
+
+  static constexpr std::int64_t chunk_tokens = 512, chunked_sequences = 256;  ///< of one step; that run at once
 
   LayoutProblem const& problem_;
   std::int64_t longest_ = 1;  ///< tokens of the longest request: what a pool must hold

@@ -19,13 +19,19 @@ struct LayoutProblem {
   double target;
 };
 
-enum class LayoutKind : std::uint8_t { colocated, pair_in_node, apart };
+enum class LayoutKind : std::uint8_t {
+  colocated,     ///< whole prompts before decodes
+  chunked,       ///< prompts in chunks beside decodes
+  pair_in_node,  ///< disaggregated, low affinity
+  apart,         ///< disaggregated, high affinity
+  elastic        ///< LoongServe's groups that grow and shrink
+};
 
 struct RankedLayout {
   LayoutKind kind;
-  ParallelDegree prefill, decode;                   ///< colocated: both the same
+  ParallelDegree prefill, decode;                   ///< colocated, chunked, elastic: both the same
   int pp_cross = 1;                                 ///< nodes that a pair of instances spans
-  int prefill_instances = 1, decode_instances = 1;  ///< of one unit
+  int prefill_instances = 1, decode_instances = 1;  ///< of one unit; elastic: instances of the group
   int gpus = 1;                                     ///< of one unit
   int units = 1;                                    ///< that the cluster holds
   double goodput_per_gpu = 0;                       ///< requests/s within the levels
@@ -33,8 +39,9 @@ struct RankedLayout {
   std::string limit;                                ///< what breaks first beyond it
 };
 
-/// Colocated degrees, prefill-decode pairs inside nodes, and both phases apart on any nodes; the best first. Simulates
-/// every candidate with the roofline model. Layouts that meet the levels at no rate are left out.
+/// Colocated degrees with whole and with cut prompts, prefill-decode pairs inside nodes, both phases apart on any
+/// nodes, and elastic groups; the best first. Simulates every candidate with the roofline model. Layouts that meet the
+/// levels at no rate are left out.
 std::vector<RankedLayout> search_layouts(LayoutProblem const& problem);
 
 }  // namespace windlass

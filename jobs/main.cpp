@@ -26,6 +26,7 @@ constexpr char const* usage =
     "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does "
     "what\n"
     "  windlass simulate SCENARIO.json [--sweep rate=1:40:0.5]         what a cluster would serve, on a virtual clock\n"
+    "  windlass bench --model M --profile out.json                     times this machine's steps, for simulations\n"
     "  windlass plan PROBLEM.json                                      which layout of instances serves the most\n"
     "\n"
     "  windlass SUBCOMMAND --help    its options\n"
@@ -55,14 +56,15 @@ int run(std::vector<std::string> const& words) {
   if (first == "launch") return launch_command(rest);
   if (first == "serve") return run_serve(rest);
   if (first == "inspect") return inspect_command(rest);
+  if (first == "bench") return bench_command(rest);
   if (first == "plan") return plan_command(rest);
   if (first == "simulate") return simulate_command(rest);
   if (first.empty())
     std::fputs(usage, stderr);
   else
-    log_warning(
-        text("'", first,
-             "' is no subcommand; there are batch, launch, serve, inspect, plan and simulate (windlass --help)"));
+    log_warning(text(
+        "'", first,
+        "' is no subcommand; there are batch, launch, serve, inspect, plan, bench and simulate (windlass --help)"));
   return exit_usage;
 }
 

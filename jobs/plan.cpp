@@ -1,4 +1,5 @@
 // windlass plan: which layout of instances serves the most.
+#include <algorithm>
 #include <boost/program_options/value_semantic.hpp>
 #include <cstdio>
 #include <iostream>
@@ -6,6 +7,7 @@
 #include "jobs/commands.hpp"
 #include "jobs/exit_codes.hpp"
 #include "jobs/layout_search.hpp"
+#include "jobs/mesh_search.hpp"
 #include "jobs/option_parsing.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
@@ -32,6 +34,10 @@ char const* kind_name(LayoutKind kind) {
   switch (kind) {
     case LayoutKind::colocated:
       return "colocated";
+    case LayoutKind::chunked:
+      return "colocated, chunked";
+    case LayoutKind::elastic:
+      return "elastic group";
     case LayoutKind::pair_in_node:
       return "disaggregated, in nodes";
     case LayoutKind::apart:
@@ -40,13 +46,19 @@ char const* kind_name(LayoutKind kind) {
   return "";
 }
 
+bool disaggregates(LayoutKind kind) { return kind == LayoutKind::pair_in_node || kind == LayoutKind::apart; }
+
+/// `windlass batch` has no elastic role.
+bool runs_as_job(RankedLayout const& layout) { return layout.kind != LayoutKind::elastic; }
+
 std::string degrees(RankedLayout const& layout) {
   auto const one = [&](int count, ParallelDegree const& degree) {
     return text(count, " x tp", degree.tp, " pp", degree.pp * layout.pp_cross);
   };
-  if (layout.kind == LayoutKind::colocated) return one(1, layout.prefill);
-  return one(layout.prefill_instances, layout.prefill) + " prefill + " + one(layout.decode_instances, layout.decode) +
-         " decode";
+  if (disaggregates(layout.kind))
+    return one(layout.prefill_instances, layout.prefill) + " prefill + " + one(layout.decode_instances, layout.decode) +
+           " decode";
+  return one(layout.prefill_instances, layout.prefill);
 }
 
 /// As --layout takes it: all units of the cluster, and the ranks that are left.
@@ -56,7 +68,7 @@ std::string layout_words(RankedLayout const& layout, LayoutProblem const& proble
   };
   int const spare = problem.nodes * problem.gpus_per_node - layout.units * layout.gpus;
   std::string const rest = spare > 0 ? text(",spare=", spare) : "";
-  if (layout.kind == LayoutKind::colocated) return item("mixed", 1, layout.prefill) + rest;
+  if (!disaggregates(layout.kind)) return item("mixed", 1, layout.prefill) + rest;
   return item("prefill", layout.prefill_instances, layout.prefill) + "," +
          item("decode", layout.decode_instances, layout.decode) + rest;
 }
@@ -74,10 +86,11 @@ void print_table(std::vector<RankedLayout> const& layouts, std::size_t rows) {
 }
 
 /// The advice: whether to disaggregate, and why.
-void print_advice(std::vector<RankedLayout> const& layouts) {
+void print_advice(std::vector<RankedLayout> const& layouts, LayoutProblem const& problem) {
   RankedLayout const *colocated = nullptr, *apart = nullptr;
   for (RankedLayout const& layout : layouts) {
-    RankedLayout const*& best = layout.kind == LayoutKind::colocated ? colocated : apart;
+    if (!runs_as_job(layout)) continue;
+    RankedLayout const*& best = disaggregates(layout.kind) ? apart : colocated;
     if (best == nullptr) best = &layout;
   }
   if (colocated == nullptr || apart == nullptr) {
@@ -87,17 +100,49 @@ void print_advice(std::vector<RankedLayout> const& layouts) {
   double const gain = apart->goodput_per_gpu / colocated->goodput_per_gpu;
   constexpr double worth = 1.05;  // below that, one kind of instance is simpler to run
   if (gain > worth)
-    std::printf("\nDisaggregate: %.2f times the requests per GPU; colocated instances are limited by %s.\n", gain,
-                colocated->limit.c_str());
+    std::printf(
+        "\nDisaggregate: %.2f times the requests per GPU. Prompts delay the steps of running answers on colocated\n"
+        "instances (%s breaks first, at %.3f requests/s per GPU); apart, each phase has its own degree.\n",
+        gain, colocated->limit.c_str(), colocated->goodput_per_gpu);
   else
-    std::printf("\nDo not disaggregate: it gives %.2f times the requests per GPU; it is limited by %s.\n", gain,
-                apart->limit.c_str());
+    std::printf(
+        "\nDo not disaggregate: it gives %.2f times the requests per GPU. Its %s breaks first (at %.3f requests/s per\n"
+        "GPU): what one phase does not need, the other cannot use.\n",
+        gain, apart->limit.c_str(), apart->goodput_per_gpu);
+  RankedLayout const& first = layouts.front();
+  if (!runs_as_job(first))
+    std::printf(
+        "An elastic group would serve %.2f times the best of these; jobs have no elastic role: simulated only.\n",
+        first.goodput_per_gpu / std::max(colocated->goodput_per_gpu, apart->goodput_per_gpu));
+  std::printf("Levels: TTFT %g ms, TPOT %g ms for %g %% of requests; a unit is what repeats over the %d GPUs.\n",
+              problem.level.ttft_ms, problem.level.tpot_ms, 100 * problem.target,
+              problem.nodes * problem.gpus_per_node);
+}
+
+void print_job(RankedLayout const& layout, LayoutProblem const& problem) {
+  std::string const words = layout_words(layout, problem);
+  std::printf("\nThe first of them as a job (--max-num-batched-tokens cuts prompts into chunks):\n");
+  std::printf("  sbatch --nodes=%d --ntasks-per-node=%d --wrap \\\n", problem.nodes, problem.gpus_per_node);
+  std::printf("    'srun windlass batch --model MODEL --input in.jsonl --output out.jsonl --layout %s'\n",
+              words.c_str());
+}
+
+/// Several models: whether they should share GPUs.
+int plan_meshes(std::string const& path) {
+  auto const problem = read_mesh_problem(path);
+  auto const layouts = search_meshes(problem);
+  if (layouts.front().goodput_per_s <= 0) {
+    std::printf("No layout meets the service levels at any rate: relax them, or take more GPUs.\n");
+    return exit_failed;
+  }
+  std::fputs(mesh_table(problem, layouts).c_str(), stdout);
+  return exit_done;
 }
 
 po::options_description plan_options() {
   po::options_description options(
       "windlass plan PROBLEM.json: which layout of instances serves the most requests within the service levels.\n"
-      "Simulates every layout with a model of the device (roofline); inputs/scenarios/README.md documents the file",
+      "Simulates every layout with a model of the device (roofline); inputs/README.md documents the file",
       118, 80);
   options.add_options()("problem", po::value<std::string>(), "JSON; comments are allowed");
   options.add_options()("rows", po::value<int>()->default_value(10), "layouts to print");
@@ -118,7 +163,9 @@ int plan_command(std::vector<std::string> const& words) {
     throw InputError("name a problem: windlass plan inputs/scenarios/plan_llama70b.json (--help lists the options)");
   int const rows = values["rows"].as<int>();
   if (rows < 1) throw InputError(text("--rows ", rows, " is too small; use 1 or more"));
-  auto const problem = read_problem(values["problem"].as<std::string>());
+  std::string const path = values["problem"].as<std::string>();
+  if (names_several_models(path)) return plan_meshes(path);
+  auto const problem = read_problem(path);
   auto const layouts = search_layouts(problem);
   if (layouts.empty()) {
     std::printf(
@@ -126,10 +173,9 @@ int plan_command(std::vector<std::string> const& words) {
     return exit_failed;
   }
   print_table(layouts, std::size_t(rows));
-  print_advice(layouts);
-  std::printf(
-      "\nThe first layout as a job:\n  sbatch --nodes=%d --ntasks-per-node=%d …  windlass batch --layout %s …\n",
-      problem.nodes, problem.gpus_per_node, layout_words(layouts.front(), problem).c_str());
+  print_advice(layouts, problem);
+  auto const job = std::find_if(layouts.begin(), layouts.end(), runs_as_job);
+  if (job != layouts.end()) print_job(*job, problem);
   return exit_done;
 }
 

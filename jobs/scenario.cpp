@@ -69,11 +69,11 @@ LengthSampler read_lengths(JsonFields const& fields) {
   return [mixture](RandomStream& random) { return mixture[random.below(mixture.size())](random); };
 }
 
-WorkloadSource read_drawn(JsonFields const& fields) {
+WorkloadSource read_drawn(JsonFields const& fields, std::uint64_t seed_offset) {
   fields.only({"kind", "rate_per_s", "requests", "variation", "lengths", "lengths_of", "seed"});
   std::int64_t const requests = fields.integer("requests", count_limits);
   double const variation = fields.number_or("variation", 1, {0, 100});
-  auto const seed = std::uint64_t(fields.integer_or("seed", 0, not_negative));
+  auto const seed = std::uint64_t(fields.integer_or("seed", 0, not_negative)) + seed_offset;
   auto const lengths = fields.has("lengths_of") ? read_azure_lengths(fields.path("lengths_of")) : read_lengths(fields);
   return [=](double rate_per_s) {
     return make_workload({.requests = requests,
@@ -83,7 +83,7 @@ WorkloadSource read_drawn(JsonFields const& fields) {
   };
 }
 
-WorkloadSource read_conversations(JsonFields const& fields) {
+WorkloadSource read_conversations(JsonFields const& fields, std::uint64_t seed_offset) {
   fields.only({"kind", "rate_per_s", "requests", "variation", "documents", "zipf_exponent", "follow_up_share",
                "document_tokens", "question_tokens", "output_tokens", "block_tokens", "seed"});
   ConversationRecipe const recipe{
@@ -96,7 +96,7 @@ WorkloadSource read_conversations(JsonFields const& fields) {
       .question_tokens = fields.number_or("question_tokens", 1500, positive),
       .output_tokens = fields.number_or("output_tokens", 182, positive),
       .block_tokens = std::int32_t(fields.integer_or("block_tokens", 512, {1, 1e6})),
-      .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative))};
+      .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative)) + seed_offset};
   return [recipe](double rate_per_s) {
     ConversationRecipe at_rate = recipe;
     at_rate.arrivals.rate_per_s = checked_rate(rate_per_s);
@@ -105,12 +105,12 @@ WorkloadSource read_conversations(JsonFields const& fields) {
 }
 
 /// Several models, each with arrivals of its own: together Poisson, each request's model drawn by popularity.
-WorkloadSource read_models(JsonFields const& fields) {
+WorkloadSource read_models(JsonFields const& fields, std::uint64_t seed_offset) {
   fields.only({"kind", "rate_per_s", "requests", "models", "exponent", "lengths", "seed"});
   std::int64_t const requests = fields.integer("requests", count_limits);
   auto const rates = popularity_rates(fields.integer("models", {1, 1e4}), fields.number_or("exponent", 1, {0, 10}), 1);
   auto const lengths = read_lengths(fields);
-  auto const seed = std::uint64_t(fields.integer_or("seed", 0, not_negative));
+  auto const seed = std::uint64_t(fields.integer_or("seed", 0, not_negative)) + seed_offset;
   double const all = std::accumulate(rates.begin(), rates.end(), 0.0);
   return [=](double rate_per_s) {
     Workload workload = make_workload(
@@ -144,23 +144,26 @@ std::vector<ScenarioCluster> read_clusters(JsonFields const& fields, ServiceGoal
 }
 
 GoodputRange read_search(JsonFields const& fields) {
-  fields.only({"low", "high", "tolerance"});
+  fields.only({"low", "high", "tolerance", "seeds"});
   double const low = fields.number_or("low", 0, not_negative), high = fields.number("high", positive);
   if (high <= low) fields.fail("high", "is not above low", "a rate per device above low");
-  return {.low = low, .high = high, .tolerance = fields.number_or("tolerance", (high - low) / 100, positive)};
+  return {.low = low,
+          .high = high,
+          .tolerance = fields.number_or("tolerance", (high - low) / 100, positive),
+          .seeds = int(fields.integer_or("seeds", 1, {1, 1000}))};
 }
 
 }  // namespace
 
-WorkloadSource read_workload(JsonFields const& fields) {
-  using Reader = WorkloadSource (*)(JsonFields const&);
+WorkloadSource read_workload(JsonFields const& fields, std::uint64_t seed_offset) {
+  using Reader = WorkloadSource (*)(JsonFields const&, std::uint64_t);
   auto const reader = fields.choice<Reader>(
       "kind", {{"drawn", read_drawn},
                {"conversations", read_conversations},
                {"models", read_models},
-               {"azure", [](JsonFields const& f) { return read_trace(f, read_azure_trace); }},
-               {"mooncake", [](JsonFields const& f) { return read_trace(f, read_mooncake_trace); }}});
-  return reader(fields);
+               {"azure", [](JsonFields const& f, std::uint64_t) { return read_trace(f, read_azure_trace); }},
+               {"mooncake", [](JsonFields const& f, std::uint64_t) { return read_trace(f, read_mooncake_trace); }}});
+  return reader(fields, seed_offset);
 }
 
 ServiceGoal read_service_goal(JsonFields const& fields) {
@@ -201,9 +204,16 @@ Scenario read_scenario(std::string const& path) {
                     .rate_per_s = workload.number_or("rate_per_s", 0, not_negative),
                     .goal = read_service_goal(fields.object("service_level")),
                     .search = {},
-                    .workload = read_workload(workload)};
+                    .workload = read_workload(workload),
+                    .other_seeds = {}};
   scenario.clusters = read_clusters(fields, scenario.goal);
-  if (fields.has("search")) scenario.search = read_search(fields.object("search"));
+  if (!fields.has("search")) return scenario;
+  scenario.search = read_search(fields.object("search"));
+  std::string const kind = workload.text("kind");
+  if (scenario.search->seeds > 1 && (kind == "azure" || kind == "mooncake"))
+    fields.object("search").fail("seeds", "is for drawn workloads; a trace has no seed", "1");
+  for (int i = 1; i < scenario.search->seeds; ++i)
+    scenario.other_seeds.push_back(read_workload(workload, std::uint64_t(i)));
   return scenario;
 }
 

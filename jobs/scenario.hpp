@@ -1,4 +1,4 @@
-/// A scenario of `windlass simulate`: clusters, what arrives, and the service levels (inputs/scenarios/README.md).
+/// A scenario of `windlass simulate`: clusters, what arrives, and the service levels (inputs/README.md).
 #pragma once
 
 #include <functional>
@@ -43,6 +43,7 @@ struct ScenarioCluster {
 /// Where the highest rate that meets the goal is looked for, in requests/s for each device.
 struct GoodputRange {
   double low, high, tolerance;
+  int seeds = 1;  ///< searches with other seeds of the workload; their mean counts
 };
 
 using WorkloadSource = std::function<Workload(double rate_per_s)>;
@@ -54,13 +55,14 @@ struct Scenario {
   ServiceGoal goal;
   std::optional<GoodputRange> search;
   WorkloadSource workload;
+  std::vector<WorkloadSource> other_seeds;  ///< the same workload drawn again; GoodputRange::seeds - 1
 };
 
 /// Throws FileError, or InputError that names file, line, field and what is allowed.
 Scenario read_scenario(std::string const& path);
 
 // Parts of a file, shared with `windlass plan`.
-WorkloadSource read_workload(JsonFields const& fields);
+WorkloadSource read_workload(JsonFields const& fields, std::uint64_t seed_offset = 0);
 ServiceGoal read_service_goal(JsonFields const& fields);
 ModelShape read_model_shape(JsonFields const& fields);
 DeviceLimits read_device_limits(JsonFields const& fields);

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <memory>
 
+#include "jobs/profile_file.hpp"
 #include "jobs/scenario.hpp"
 #include "jobs/sim_files.hpp"
 #include "src/sim/polynomial_latency.hpp"
@@ -51,11 +52,19 @@ StepModel roofline_steps(JsonFields const& fields, ParallelDegree degree) {
   return {std::make_shared<RooflineLatency>(model, device, degree), tokens};
 }
 
+StepModel measured_steps(JsonFields const& fields, ParallelDegree degree) {
+  fields.only({"kind", "path"});
+  if (degree.gpus() > 1) fields.fail("path", "was measured on one instance of this machine", "tp 1 and pp 1");
+  auto const profile = read_profile(fields.path("path"));
+  return {std::make_shared<MeasuredLatency>(profile), profile.kv_tokens};
+}
+
 StepModel read_steps(JsonFields const& fields, ParallelDegree degree) {
   using Reader = StepModel (*)(JsonFields const&, ParallelDegree);
-  return fields.choice<Reader>(
-      "kind", {{"profiled", profiled_steps}, {"polynomial", polynomial_steps}, {"roofline", roofline_steps}})(fields,
-                                                                                                              degree);
+  return fields.choice<Reader>("kind", {{"profiled", profiled_steps},
+                                        {"polynomial", polynomial_steps},
+                                        {"roofline", roofline_steps},
+                                        {"measured", measured_steps}})(fields, degree);
 }
 
 void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCluster& cluster) {
@@ -127,7 +136,7 @@ void read_changes(JsonFields const& fields, PipelineCluster& cluster) {
 
 SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
   fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices", "shared_prompt_tokens",
-               "failures", "max_restarts", "role_control"});
+               "failures", "max_restarts", "role_control", "in_flight"});
   PipelineCluster cluster;
   for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
   if (fields.has("link")) {
@@ -139,6 +148,7 @@ SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
                     .fabric_bytes_per_us = link.number_or("fabric_gb_per_s", 0, not_negative) * 1000};
   }
   read_changes(fields, cluster);
+  cluster.in_flight = fields.integer_or("in_flight", 0, {0, 1e9});
   cluster.first_token = fields.choice_or<FirstToken>(
       "first_token", FirstToken::from_prefill,
       {{"from_prefill", FirstToken::from_prefill}, {"from_decode", FirstToken::from_decode}});

@@ -126,7 +126,8 @@ SimCluster read_meshes(JsonFields const& fields, ServiceGoal const&) {
                       .mean_tokens = problem.models.front().prompt_tokens + problem.models.front().output_tokens};
   Sharing const sharing = placement == Placement::multiplexed ? Sharing::shares : Sharing::takes_turns;
   if (sharing == Sharing::takes_turns) cluster.overload_parts = 0;
-  for (PlacedMesh const& mesh : meshes) cluster.meshes.push_back(mesh_of(mesh, problem, sharing));
+  for (PlacedMesh const& mesh : meshes)
+    if (!mesh.models.empty()) cluster.meshes.push_back(mesh_of(mesh, problem, sharing));
   return cluster;
 }
 

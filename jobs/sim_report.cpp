@@ -59,6 +59,7 @@ RunFigures figures_of(ServiceGoal const& goal, PipelineCluster const& cluster, P
   char const* const names[] = {"prefill_busy", "decode_busy", "mixed_busy"};
   for (std::size_t role = 0; role < 3; ++role)
     if (count[role] > 0) figures.details.emplace_back(names[role], busy[role] / count[role]);
+  figures.details.emplace_back("makespan_s", double(report.end_us) / 1e6);
   figures.details.emplace_back("steps", steps);
   figures.details.emplace_back("peak_kv_tokens", double(peak));
   figures.details.emplace_back("transferred_tokens", double(report.transferred_tokens));
@@ -168,6 +169,8 @@ boost::json::object as_json(ClusterFigures const& cluster) {
           {"devices", cluster.devices},
           {"goodput_per_s", cluster.goodput_per_s},
           {"goodput_per_s_per_device", cluster.goodput_per_s / cluster.devices},
+          {"least_goodput_per_s", cluster.least_goodput_per_s},
+          {"most_goodput_per_s", cluster.most_goodput_per_s},
           {"runs", std::move(runs)}};
 }
 
@@ -204,6 +207,9 @@ std::string goodput_table(std::vector<ClusterFigures> const& clusters) {
     double const per_device = cluster.goodput_per_s / cluster.devices;
     table += formatted("%-34s %8d %12.2f %12.3f %8.2fx\n", cluster.name.c_str(), cluster.devices, cluster.goodput_per_s,
                        per_device, base > 0 ? per_device / base : 0.0);
+    if (cluster.most_goodput_per_s > cluster.least_goodput_per_s)
+      table += formatted("%34s %8s %12.2f to %.2f over the seeds\n", "", "", cluster.least_goodput_per_s,
+                         cluster.most_goodput_per_s);
   }
   return table;
 }
@@ -211,7 +217,10 @@ std::string goodput_table(std::vector<ClusterFigures> const& clusters) {
 }  // namespace
 
 RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, double rate_per_s) {
-  Workload const workload = scenario.workload(rate_per_s);
+  return run_cluster(scenario, cluster, scenario.workload(rate_per_s));
+}
+
+RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, Workload const& workload) {
   return std::visit([&](auto const& kind) { return run(scenario.goal, kind, workload); }, cluster.cluster);
 }
 

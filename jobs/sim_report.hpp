@@ -30,9 +30,13 @@ struct RunFigures {
 struct ClusterFigures {
   std::string name;
   int devices;
-  double goodput_per_s;          ///< highest rate that met the goal; 0 where none did
-  std::vector<RunFigures> runs;  ///< ascending rates
+  double goodput_per_s;                                    ///< highest rate that met the goal; 0 where none did
+  std::vector<RunFigures> runs;                            ///< ascending rates
+  double least_goodput_per_s = 0, most_goodput_per_s = 0;  ///< over the seeds of a search
 };
+
+/// Simulates the cluster under the workload. Local, deterministic.
+RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, Workload const& workload);
 
 /// Simulates the cluster at one rate; 0 keeps a trace's own. Local, deterministic.
 RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, double rate_per_s);

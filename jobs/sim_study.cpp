@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "src/core/clock.hpp"
@@ -73,6 +74,16 @@ std::vector<ClusterFigures> named(Scenario const& scenario) {
   return all;
 }
 
+/// The highest rate for each device within the search; 0 where none meets the goal.
+double searched_rate(Scenario const& scenario, ScenarioCluster const& cluster, WorkloadSource const& workload) {
+  auto const found = plan_goodput(
+      {.meets = [&](double rate) { return run_cluster(scenario, cluster, workload(rate * cluster.devices)).met_goal; },
+       .low_rate = scenario.search->low,
+       .high_rate = scenario.search->high,
+       .tolerance = scenario.search->tolerance});
+  return found.stop == GoodputStop::nothing_met ? 0 : found.rate;
+}
+
 }  // namespace
 
 std::vector<double> parse_sweep(std::string const& sweep) {
@@ -102,17 +113,21 @@ std::vector<ClusterFigures> sweep_rates(Scenario const& scenario, std::vector<do
 
 std::vector<ClusterFigures> search_goodputs(Scenario const& scenario, int jobs) {
   auto clusters = named(scenario);
+  std::size_t const seeds = 1 + scenario.other_seeds.size();
+  std::vector<double> found(clusters.size() * seeds, 0);  // [clusters][seeds] requests/s for each device
+  for_each_index(found.size(), jobs, [&](std::size_t i) {
+    std::size_t const seed = i % seeds;
+    auto const& workload = seed == 0 ? scenario.workload : scenario.other_seeds[seed - 1];
+    found[i] = searched_rate(scenario, scenario.clusters[i / seeds], workload);
+  });
   for_each_index(clusters.size(), jobs, [&](std::size_t i) {
     ScenarioCluster const& searched = scenario.clusters[i];
-    auto const found = plan_goodput(
-        {.meets =
-             [&](double per_device) { return run_cluster(scenario, searched, per_device * searched.devices).met_goal; },
-         .low_rate = scenario.search->low,
-         .high_rate = scenario.search->high,
-         .tolerance = scenario.search->tolerance});
-    bool const none = found.stop == GoodputStop::nothing_met;
-    clusters[i].goodput_per_s = none ? 0 : found.rate * searched.devices;
-    double const shown = none ? scenario.search->low + scenario.search->tolerance : found.rate;
+    auto const begin = found.begin() + std::ptrdiff_t(i * seeds), end = begin + std::ptrdiff_t(seeds);
+    double const rate = std::accumulate(begin, end, 0.0) / double(seeds);
+    clusters[i].goodput_per_s = rate * searched.devices;
+    clusters[i].least_goodput_per_s = *std::min_element(begin, end) * searched.devices;
+    clusters[i].most_goodput_per_s = *std::max_element(begin, end) * searched.devices;
+    double const shown = rate > 0 ? rate : scenario.search->low + scenario.search->tolerance;
     clusters[i].runs = {run_cluster(scenario, searched, shown * searched.devices)};
   });
   return clusters;

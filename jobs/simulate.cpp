@@ -9,6 +9,7 @@
 #include "jobs/commands.hpp"
 #include "jobs/exit_codes.hpp"
 #include "jobs/option_parsing.hpp"
+#include "jobs/plan_record.hpp"
 #include "jobs/sim_study.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
@@ -22,13 +23,16 @@ po::options_description simulate_options() {
   po::options_description options(
       "windlass simulate SCENARIO.json: what the scenario's clusters would serve, on a virtual clock.\n"
       "Without --rate or --sweep the file decides: the highest rate that meets the goal where it has \"search\", else\n"
-      "one run at its rate. inputs/scenarios/README.md documents the file; the same file gives the same bytes",
+      "one run at its rate. inputs/README.md documents the file; the same file gives the same bytes",
       118, 80);
   options.add_options()("scenario", po::value<std::string>(), "JSON; comments are allowed");
   options.add_options()("rate", po::value<double>(), "requests/s instead of the file's; one run");
   options.add_options()("sweep", po::value<std::string>(), "rate=FIRST:LAST:STEP; one run for each rate");
   options.add_options()("jobs", po::value<int>()->default_value(0), "runs at the same time; 0: one for each core");
   options.add_options()("output", po::value<std::string>(), "folder for report.json, report.csv and attainment.svg");
+  options.add_options()("replay", po::value<std::string>(),
+                        "no scenario: a file that windlass batch --record wrote; asks the policies again and tells the "
+                        "first difference");
   options.add_options()("help", "print this");
   return options;
 }
@@ -63,6 +67,20 @@ std::vector<ClusterFigures> study(Scenario const& scenario, po::variables_map co
   return scenario.search ? search_goodputs(scenario, jobs) : sweep_rates(scenario, {scenario.rate_per_s}, jobs);
 }
 
+int replay(std::string const& path) {
+  auto const report = replay_plans(path);
+  for (auto const& [policy, count] : report.plans) std::cout << policy << ": " << count << " plans\n";
+  if (!report.first_difference) {
+    std::cout << "all plans are the same\n";
+    return exit_done;
+  }
+  auto const& difference = *report.first_difference;
+  std::cout << path << ":" << difference.line << ": " << difference.policy
+            << " plans otherwise now\n  recorded: " << difference.recorded << "\n  replayed: " << difference.replayed
+            << "\n";
+  return exit_failed;
+}
+
 }  // namespace
 
 int simulate_command(std::vector<std::string> const& words) {
@@ -72,6 +90,7 @@ int simulate_command(std::vector<std::string> const& words) {
     std::cout << options;
     return exit_done;
   }
+  if (values.count("replay")) return replay(values["replay"].as<std::string>());
   if (!values.count("scenario"))
     throw InputError("name a scenario: windlass simulate inputs/scenarios/distserve.json (--help lists the options)");
   if (values.count("rate") && values.count("sweep")) throw InputError("give --rate or --sweep, not both");

@@ -31,4 +31,30 @@ sed 's/"role": "mixed"/"role": "mixd"/' inputs/scenarios/distserve.json >"$work/
 grep -q 'bad.json:[0-9]*: clusters\[1\].instances\[0\].role: .*allowed: prefill, decode, mixed' "$work/error" ||
   fails "the misspelt role is not explained: $(cat "$work/error")"
 ! "$program" simulate inputs/scenarios/pdserve.json --sweep rate=3 2>"$work/error" || fails "a bad sweep passes"
+# What a job recorded is planned again, and a changed record is told.
+model=inputs/reference/llama-gqa
+for i in 1 2 3; do
+  echo '{"custom_id": "'$i'", "method": "POST", "url": "/v1/completions", "body": {"prompt": [5, 6, 7, 8, 9], "max_tokens": 4}}'
+done >"$work/in.jsonl"
+"$program" batch --model $model --input "$work/in.jsonl" --output "$work/out.jsonl" --record "$work/plans.jsonl" \
+  --threads 1 --quiet || fails "batch --record"
+"$program" simulate --replay "$work/plans.jsonl" >"$work/replay.txt" || fails "the replay differs: $(cat "$work/replay.txt")"
+grep -q 'all plans are the same' "$work/replay.txt" || fails "the replay says nothing"
+sed '1s/"shares":\[\[0,5\]/"shares":[[0,4]/' "$work/plans.jsonl" >"$work/changed.jsonl"
+! cmp -s "$work/plans.jsonl" "$work/changed.jsonl" || fails "the record was not changed: $(head -1 "$work/plans.jsonl")"
+! "$program" simulate --replay "$work/changed.jsonl" >"$work/replay.txt" || fails "a changed plan passes"
+grep -q 'changed.jsonl:1: step_batching' "$work/replay.txt" || fails "the difference is not named: $(cat "$work/replay.txt")"
+
+# Steps of this machine, and a simulation with them.
+"$program" bench --model $model --profile "$work/profile.json" --max-num-seqs 4 --max-num-batched-tokens 32 \
+  --max-context 64 --repetitions 2 --threads 1 >"$work/bench.txt" 2>"$work/error" || fails "bench: $(cat "$work/error")"
+grep -q 'prompt of' "$work/bench.txt" || fails "bench prints no table"
+cat >"$work/measured.json" <<'END'
+{"workload": {"kind": "drawn", "requests": 20, "rate_per_s": 10, "lengths": {"prompt": 50, "output": 20}},
+ "service_level": {"ttft_ms": 1000, "tpot_ms": 100},
+ "cluster": {"kind": "pipelines", "steps": {"kind": "measured", "path": "profile.json"}, "in_flight": 4,
+             "instances": [{"role": "mixed", "chunk_tokens": 32, "max_prompts": 4}]}}
+END
+"$program" simulate "$work/measured.json" --output "$work/d" >"$work/d.txt" || fails "measured steps"
+
 echo "scenarios: all right"

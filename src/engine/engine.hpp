@@ -15,6 +15,7 @@
 #include "src/engine/request.hpp"
 #include "src/kv/page_pool.hpp"
 #include "src/model/model.hpp"
+#include "src/policy/plan_log.hpp"
 
 namespace windlass {
 
@@ -36,6 +37,7 @@ struct EngineConfig {
   std::int64_t kv_bytes = 0;  ///< of the page pool; 0: sized from memory by the caller before this
   PrefixReuse prefix_reuse = PrefixReuse::on;
   AfterPrompt after_prompt = AfterPrompt::decode;
+  PlanLog* plan_log = nullptr;  ///< gets every step's batching; outlives the engine
   PoolMemory pool_memory = {};  ///< for pages that other processes shall reach
 };
 

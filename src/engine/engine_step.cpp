@@ -32,7 +32,9 @@ void Engine::State::plan_work() {
   work.batch.sequences.resize(groups.size());
   std::vector<RunningSequence> view;
   for (auto const& sequence : running) view.push_back({sequence->id, std::uint32_t(sequence->pending())});
-  auto const plan = plan_step_batching({.running = view, .prefill_budget = std::uint32_t(config.chunk_tokens)});
+  StepBatchingInput const in{.running = view, .prefill_budget = std::uint32_t(config.chunk_tokens)};
+  auto const plan = plan_step_batching(in);
+  if (config.plan_log != nullptr) config.plan_log->add(in, plan);
   for (StepShare const& share : plan.shares) {
     auto const at = std::find_if(running.begin(), running.end(), [&](auto const& s) { return s->id == share.id; });
     if (at == running.end()) continue;  // preempted for the sake of an earlier one

@@ -42,13 +42,19 @@ void DistributedRunner::dispatch(Open& open) {
                 encode_request(open.request));
 }
 
+DispatchPlan DistributedRunner::choose(std::vector<std::int64_t> const& load) const {
+  auto const plan = plan_dispatch({.load = load});
+  if (config_.plan_log != nullptr) config_.plan_log->add(DispatchInput{.load = load}, plan);
+  return plan;
+}
+
 std::size_t DistributedRunner::choose_prefill() const {
   std::vector<std::int64_t> load;
   for (Instance const& instance : instances_) {
     bool const usable = !instance.lost && instance.plan.role != Role::decode;
     load.push_back(usable ? instance.prompt_tokens + instance.sequences : unavailable_load);
   }
-  auto const plan = plan_dispatch({.load = load});
+  auto const plan = choose(load);
   if (plan.stop == DispatchStop::no_instance) throw EveryInstanceLost("every instance is lost");
   return plan.instance;
 }
@@ -59,7 +65,7 @@ std::size_t DistributedRunner::choose_decode(std::size_t prefill) const {
   for (int const peer : instances_[prefill].plan.peers)
     if (Instance const& instance = instances_[std::size_t(peer)]; !instance.lost)
       load[std::size_t(peer)] = instance.sequences;
-  auto const plan = plan_dispatch({.load = load});
+  auto const plan = choose(load);
   if (plan.stop == DispatchStop::no_instance) throw EveryInstanceLost("every instance that could decode is lost");
   return plan.instance;
 }
@@ -149,12 +155,14 @@ void DistributedRunner::look_for_failures() {
     heard.push_back(oldest);
   }
   Microseconds const now = now_us();
-  auto const plan = plan_failures({.now_us = now,
-                                   // Messages are as old as this rank's own MPI thread is late.
-                                   .last_look_us = std::min(last_look_us_, courier_.heard_us(courier_.world_rank())),
-                                   .grace_until_us = grace_until_us_,
-                                   .heard_us = heard,
-                                   .rule = config_.failures});
+  FailureInput const in{.now_us = now,
+                        // Messages are as old as this rank's own MPI thread is late.
+                        .last_look_us = std::min(last_look_us_, courier_.heard_us(courier_.world_rank())),
+                        .grace_until_us = grace_until_us_,
+                        .heard_us = heard,
+                        .rule = config_.failures};
+  auto const plan = plan_failures(in);
+  if (config_.plan_log != nullptr) config_.plan_log->add(in, plan);
   last_look_us_ = now;
   grace_until_us_ = plan.grace_until_us;
   for (std::size_t const instance : plan.lost)

@@ -12,6 +12,7 @@
 #include "mpi/courier.hpp"
 #include "src/policy/failure_detector.hpp"
 #include "src/policy/layout_plan.hpp"
+#include "src/policy/plan_log.hpp"
 #include "src/serve/request_runner.hpp"
 
 namespace windlass {
@@ -24,6 +25,7 @@ class EveryInstanceLost : public std::runtime_error {
 
 struct DistributedConfig {
   FailureRule failures;
+  PlanLog* plan_log = nullptr;   ///< gets every choice of an instance and every look for failures
   int most_deaths = 2;           ///< of instances that a request was running at: then it is answered with an error
   std::vector<int> spare_ranks;  ///< with a worker each; they take the places of lost instances of one rank
   /// Ends the process of a rank that has been silent for too long. True: RankEnded will be told; false: nobody can.
@@ -90,6 +92,7 @@ class DistributedRunner final : public RequestRunner {
 
   void dispatch(Open& open);
   std::size_t choose_prefill() const;
+  DispatchPlan choose(std::vector<std::int64_t> const& load) const;
   std::size_t choose_decode(std::size_t prefill) const;
   void settle(Open const& open);  ///< takes its load off its instances
   void take(Envelope const& envelope);

@@ -16,8 +16,11 @@ class LatencyHistogram {
   void add(double duration_us) {
     ++buckets_[bucket_of(duration_us)];
     ++count_;
+    sum_us_ += duration_us;
   }
   std::uint64_t count() const { return count_; }
+
+  double mean_us() const { return count_ > 0 ? sum_us_ / double(count_) : 0; }
 
   /// The duration that `percent` of them do not exceed, in µs; 0 where there are none.
   double percentile_us(double percent) const {
@@ -41,6 +44,7 @@ class LatencyHistogram {
 
   std::array<std::uint64_t, bucket_count> buckets_{};
   std::uint64_t count_ = 0;
+  double sum_us_ = 0;
 };
 
 }  // namespace windlass

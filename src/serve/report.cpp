@@ -19,7 +19,7 @@ double per_second(std::int64_t count, double seconds) { return seconds > 0 ? dou
 double rounded(double value) { return std::round(value * 100) / 100; }
 
 void write_latency(JsonText& out, char const* name, LatencyHistogram const& histogram) {
-  out.key(name).begin_object();
+  out.key(name).begin_object().member("mean", rounded(histogram.mean_us() / 1000));
   for (double const percent : percentiles)
     out.member(text("p", percent), rounded(histogram.percentile_us(percent) / 1000));
   out.end_object();

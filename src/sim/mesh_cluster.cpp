@@ -99,6 +99,7 @@ Simulation::Simulation(MeshCluster const& cluster, Workload const& workload)
   for (std::uint32_t i = 0; i < meshes_.size(); ++i) {
     ModelMesh const& mesh = cluster.meshes[i];
     MeshState& state = meshes_[i];
+    if (mesh.models.empty()) throw InputError("mesh " + std::to_string(i) + " holds no model; leave it out");
     state.free_blocks = mesh.head_blocks;
     double demand = 0;
     for (MeshModel const& model : mesh.models) demand += model.rate_per_s * double(model.blocks_per_block);

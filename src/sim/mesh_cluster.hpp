@@ -74,7 +74,8 @@ struct MeshReport {
 };
 
 /// Runs the workload to its end; every prefill and every decode step of every model is an event. A request whose KV the
-/// pool could never hold is rejected at arrival. Throws InputError where a request names a model that no mesh has.
+/// pool could never hold is rejected at arrival. Throws InputError where a request names a model that no mesh has, or a
+/// mesh has no model.
 MeshReport simulate(MeshCluster const& cluster, Workload const& workload);
 
 /// Requests/s completed while requests came: the sum over the models, and the mean weighted by their request counts.

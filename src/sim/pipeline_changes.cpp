@@ -85,6 +85,7 @@ void PipelineSimulation::restart(std::uint32_t request) {
   if (++place.restarts > cluster_.max_restarts) {
     report_.outcomes[request].end = RequestEnd::failed;
     --unfinished_;
+    arrive_next();
     return;
   }
   ++report_.restarts;

@@ -54,7 +54,7 @@ PipelineSimulation::PipelineSimulation(PipelineCluster const& cluster, Workload 
 
 PipelineReport PipelineSimulation::run() {
   unfinished_ = workload_.size();
-  if (!workload_.empty()) events_.add(workload_[0].arrival_us, {EventKind::arrival, 0, 0, 0, 0});
+  start_arrivals();
   schedule_changes();
   while (!events_.empty() && unfinished_ > 0) {
     Event const event = events_.take();
@@ -109,18 +109,31 @@ bool PipelineSimulation::fits_everywhere(std::uint32_t request) const {
   });
 }
 
+void PipelineSimulation::start_arrivals() {
+  if (cluster_.in_flight == 0 && !workload_.empty())
+    events_.add(workload_[0].arrival_us, {EventKind::arrival, 0, 0, 0, 0});
+  for (std::int64_t i = 0; i < cluster_.in_flight; ++i) arrive_next();
+}
+
+/// In a closed loop, when one request has ended.
+void PipelineSimulation::arrive_next() {
+  if (cluster_.in_flight > 0 && next_arrival_ < workload_.size())
+    events_.add(events_.now_us(), {EventKind::arrival, 0, 0, 0, next_arrival_++});
+}
+
 void PipelineSimulation::arrive(std::uint32_t request) {
-  if (request + 1 < workload_.size())
+  if (cluster_.in_flight == 0 && request + 1 < workload_.size())
     events_.add(workload_[request + 1].arrival_us, {EventKind::arrival, 0, 0, 0, request + 1});
   SimRequest const& arrived = workload_[request];
   RequestOutcome& outcome = report_.outcomes[request];
-  outcome.arrival_us = arrived.arrival_us;
+  outcome.arrival_us = events_.now_us();
   outcome.lengths = arrived.lengths;
   bool const extra_step = cluster_.first_token == FirstToken::from_decode;
   outcome.decode_steps = arrived.lengths.output_tokens - (extra_step ? 0 : 1);
   if (!fits_everywhere(request)) {
     outcome.end = RequestEnd::rejected_at_arrival;
     --unfinished_;
+    arrive_next();
     return;
   }
   progress_[request] = {.context = arrived.lengths.prompt_tokens, .steps_left = outcome.decode_steps};
@@ -300,6 +313,7 @@ void PipelineSimulation::complete(std::uint32_t instance, std::uint32_t request)
   outcome.end = RequestEnd::completed;
   places_[request].phase = Phase::outside;
   --unfinished_;
+  arrive_next();
   window_e2e_ms_ += outcome.e2e_ms();
   window_ttft_ms_ += outcome.ttft_ms();
   ++window_requests_;

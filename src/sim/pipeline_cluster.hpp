@@ -63,6 +63,8 @@ struct PipelineCluster {
   SimLink link{};
   FirstToken first_token = FirstToken::from_prefill;
   std::vector<InstanceFailure> failures{};
+  /// Above 0: arrival times are passed over; so many requests come at once, and another when one ends (a batch).
+  std::int64_t in_flight = 0;
   int max_restarts = 3;  ///< of one request; then it has failed
   std::optional<RoleControl> roles{};
 };

@@ -82,7 +82,9 @@ class PipelineSimulation {
   };
 
   void handle(Event const& event);
+  void start_arrivals();
   void arrive(std::uint32_t request);
+  void arrive_next();
   void dispatch(std::uint32_t request);
   void wake(std::uint32_t instance, std::uint16_t stage);
   void start(std::uint32_t instance, std::uint16_t stage);
@@ -145,6 +147,7 @@ class PipelineSimulation {
   FairLink fabric_{0, 0};
   std::uint32_t fabric_version_ = 0;
   std::size_t unfinished_ = 0;
+  std::uint32_t next_arrival_ = 0;  ///< of a closed loop
   double window_e2e_ms_ = 0, window_ttft_ms_ = 0, least_e2e_ms_ = 0, least_ttft_share_ = 0;
   std::int64_t window_requests_ = 0;
 };
