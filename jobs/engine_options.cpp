@@ -141,6 +141,7 @@ RequestRules request_rules(EngineOptions const& options, Model const& model) {
                      .tokenizer_problem = model.tokenizer_problem,
                      .chat_problem = model.chat_template_problem,
                      .tool_calls = model.tool_calls,
+                     .reasoning = model.reasoning,
                      .vocab = model.spec.vocab,
                      .max_model_len = model.max_model_len,
                      .max_logprobs = options.max_logprobs};

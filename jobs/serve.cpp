@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <exception>
 #include <filesystem>
 #include <random>
+#include <utility>
 
+#include "jobs/child_command.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/drain_signals.hpp"
 #include "jobs/engine_setup.hpp"
@@ -22,10 +25,13 @@
 #include "src/api/key_file.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
+#include "src/serve/json_text.hpp"
+#include "src/store/atomic_file.hpp"
 
 namespace windlass {
 namespace {
 
+constexpr int waiting_in_engine = 4;               ///< so that a free place is taken in the next step
 constexpr Microseconds last_bytes_us = 5'000'000;  ///< for answers to leave after the last one was made
 
 /// Every connection is a descriptor, and the usual limit of 1024 is a soft one.
@@ -71,11 +77,14 @@ class ServeRun {
         signals_(signals),
         status_(status),
         key_(options.key_file.empty() ? chosen_key(options) : ""),
-        service_({.metrics = options.metrics, .version = program_version()},
+        accounting_(options.accounting_file.empty() ? nullptr
+                                                    : std::make_unique<AccountingLog>(options.accounting_file)),
+        service_({.metrics = options.metrics, .version = program_version(), .accounting = accounting_.get()},
                  options.key_file.empty() ? ApiKeys({{.name = "default", .key = hash_key(key_)}})
                                           : read_key_file(options.key_file)),
         server_(options.http, service_),
-        loop_({.max_open_requests = options.engine.max_num_seqs + options.max_waiting,
+        loop_({.max_in_engine = options.engine.max_num_seqs + waiting_in_engine,
+               .max_open_requests = options.engine.max_num_seqs + options.max_waiting,
                .loops = server_.loops(),
                .drain_us = Microseconds(options.drain_seconds * 1e6)},
               [this](int loop, std::function<void()> work) { server_.post(loop, std::move(work)); }) {
@@ -98,9 +107,13 @@ class ServeRun {
     EndpointFile const endpoint(options_.endpoint_file, content);
     status_.write("running", "");
     announce(content);
+    start_command(content);
+    Microseconds const begun_us = now_us();
     int const cut_off = loop_.run(runner, [this] { return look_at_signals(); });
     stop(last_bytes_us);
     if (cut_off > 0) log_warning(text(cut_off, " requests were cut off: --drain-seconds were over"));
+    write_report(runner.counters(), double(now_us() - begun_us) * 1e-6, cut_off);
+    if (command_) return command_->end(int(options_.drain_seconds * 1e3));
     return cut_off > 0 ? exit_again : exit_done;
   }
 
@@ -113,7 +126,29 @@ class ServeRun {
 
   bool look_at_signals() {
     if (signals_.hang_up.exchange(false) && !options_.key_file.empty()) read_keys_again();
-    return signals_.drain.wanted();
+    if (!command_) return signals_.drain.wanted();
+    if (signals_.drain.wanted() && !std::exchange(command_was_told_, true)) command_->send(SIGTERM);
+    return signals_.drain.wanted() || command_->exit_code();
+  }
+
+  void start_command(EndpointFile::Content const& content) {
+    if (options_.command.empty()) return;
+    command_ = std::make_unique<ChildCommand>(
+        options_.command, environment_for_command(::environ, {{"OPENAI_BASE_URL", base_url(content.address)},
+                                                              {"OPENAI_API_KEY", content.api_key},
+                                                              {"OPENAI_MODEL", content.model}}));
+  }
+
+  void write_report(EngineCounters const& engine, double seconds, int cut_off) const {
+    if (options_.report_file.empty()) return;
+    JsonText out;
+    out.begin_object().member("status", cut_off > 0 ? "again" : "done").member("version", program_version());
+    out.member("commit", program_commit()).member("model", model_.name).member("seconds", seconds);
+    out.member("cut_off_requests", cut_off).key("engine").begin_object().member("steps", engine.steps);
+    out.member("busy_seconds", double(engine.busy_us) * 1e-6).member("prompt_tokens", engine.prompt_tokens);
+    out.member("cached_tokens", engine.cached_tokens).member("generated_tokens", engine.generated_tokens);
+    out.member("preemptions", engine.preemptions).end_object().key("users").raw(service_.users_report()).end_object();
+    replace_file(options_.report_file, out.take() + "\n");
   }
 
   void read_keys_again() {
@@ -151,9 +186,12 @@ class ServeRun {
   std::string key_;
   std::unique_ptr<EngineSetup> setup_;
   ServedModel model_;
+  std::unique_ptr<AccountingLog> accounting_;
   ApiService service_;
   HttpServer server_;
   EngineLoop loop_;
+  std::unique_ptr<ChildCommand> command_;
+  bool command_was_told_ = false;  ///< to end
 };
 
 int serve(ServeOptions const& options, Signals const& signals, StatusFile const& status) {

@@ -1,5 +1,6 @@
 #include "jobs/serve_options.hpp"
 
+#include <algorithm>
 #include <boost/program_options/value_semantic.hpp>
 #include <iostream>
 
@@ -24,6 +25,10 @@ constexpr char const* ending =
     "--drain-seconds. SIGHUP reads --api-key-file again. A second one ends the program at once. Under bare mpirun only "
     "SIGUSR1 arrives in time (mpirun\n"
     "kills its ranks 2 s after SIGTERM).\n"
+    "\n... -- CMD WORDS: starts CMD once the server answers, with OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL "
+    "set\n"
+    "and without the launcher's variables. The server ends with it and with its exit code; signals reach it as "
+    "SIGTERM.\n"
     "\nExit codes: 0 drained, every accepted request was answered; 75 some were cut off; 1 the server failed; 2 the\n"
     "command line or what it names is wrong.\n";
 
@@ -60,6 +65,11 @@ po::options_description run_options() {
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("status-file", with_default<std::string>(""),
                         "keep one word about the run here: loading, running, done, again, failed");
+  options.add_options()(
+      "accounting-log", with_default<std::string>(""),
+      "append a line per request here: user, tokens, times, outcome; CSV where the name ends in .csv, "
+      "else JSON lines (src/serve/online/README.md)");
+  options.add_options()("report", with_default<std::string>(""), "write figures of the run here at its end, as JSON");
   options.add_options()("config", po::value<std::string>(), "read options from this file: lines 'name = value'");
   options.add_options()("quiet", po::bool_switch(), "print nothing but warnings");
   options.add_options()("help,h", "print this");
@@ -79,7 +89,11 @@ HttpServerConfig http_config(po::variables_map const& values) {
 
 }  // namespace
 
-std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& words) {
+std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& all_words) {
+  auto const dashes = std::find(all_words.begin(), all_words.end(), "--");
+  std::vector<std::string> const words(all_words.begin(), dashes);
+  std::vector<std::string> const command(dashes == all_words.end() ? dashes : dashes + 1, all_words.end());
+  if (dashes != all_words.end() && command.empty()) throw InputError("'--' is the last word; give a command behind it");
   po::options_description all("", help_width, help_text_width);
   po::options_description model("Model", help_width, help_text_width), answers("Answers", help_width, help_text_width),
       machine("Machine", help_width, help_text_width);
@@ -93,16 +107,22 @@ std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& 
     std::cout << introduction << all << ending;
     return std::nullopt;
   }
-  return ServeOptions{.engine = engine_options(values),
-                      .http = http_config(values),
-                      .endpoint_file = values["endpoint-file"].as<std::string>(),
-                      .key_environment = values["api-key-env"].as<std::string>(),
-                      .key_file = values["api-key-file"].as<std::string>(),
-                      .metrics = values["open-metrics"].as<bool>() ? MetricsAccess::open : MetricsAccess::with_key,
-                      .max_waiting = at_least(values, "max-waiting", 0),
-                      .drain_seconds = drain_seconds(values),
-                      .status_file = values["status-file"].as<std::string>(),
-                      .quiet = values["quiet"].as<bool>()};
+  ServeOptions options{.engine = engine_options(values),
+                       .http = http_config(values),
+                       .endpoint_file = values["endpoint-file"].as<std::string>(),
+                       .key_environment = values["api-key-env"].as<std::string>(),
+                       .key_file = values["api-key-file"].as<std::string>(),
+                       .metrics = values["open-metrics"].as<bool>() ? MetricsAccess::open : MetricsAccess::with_key,
+                       .max_waiting = at_least(values, "max-waiting", 0),
+                       .drain_seconds = drain_seconds(values),
+                       .accounting_file = values["accounting-log"].as<std::string>(),
+                       .report_file = values["report"].as<std::string>(),
+                       .command = command,
+                       .status_file = values["status-file"].as<std::string>(),
+                       .quiet = values["quiet"].as<bool>()};
+  if (!command.empty() && !(options.http.socket_path.empty() && options.key_file.empty()))
+    throw InputError("a command behind '--' gets one address and one key: leave out --socket and --api-key-file");
+  return options;
 }
 
 }  // namespace windlass

@@ -21,6 +21,9 @@ struct ServeOptions {
   MetricsAccess metrics = MetricsAccess::with_key;
   int max_waiting = 0;  ///< prompts that may wait for a place in the batch
   double drain_seconds = 0;
+  std::string accounting_file;       ///< empty: none
+  std::string report_file;           ///< empty: none
+  std::vector<std::string> command;  ///< runs beside the server, which ends with it; empty: none
   std::string status_file;
   bool quiet = false;
 };

@@ -122,5 +122,47 @@ TEST_F(EngineDeltas, AreNotMadeForRequestsThatDidNotAskForThem) {
   EXPECT_EQ(collected.answer.choices.at(0).tokens.size(), 4u);
 }
 
+TEST_F(EngineDeltas, LowerPriorityNumbersStartFirst) {
+  runner_.config.max_sequences = 1;
+  Engine engine(runner_.model, runner_.config, runner_.operations, runner_.collective, runner_.team);
+  for (std::uint64_t id = 1; id <= 5; ++id) {
+    Request request = testing_data::greedy_request(id, {TokenId{3}, TokenId(id)}, 2);
+    request.priority = std::vector{0, 7, 0, -2, 7}[id - 1];
+    engine.submit(std::move(request));
+  }
+
+  std::vector<std::uint64_t> order;
+  while (!engine.idle()) {
+    engine.step();
+    for (Answer const& answer : engine.take_answers()) order.push_back(number(answer.id));
+  }
+
+  EXPECT_EQ(order, (std::vector<std::uint64_t>{4, 1, 3, 2, 5}));
+}
+
+TEST_F(EngineDeltas, PromptsAreScoredFromWhereItIsAskedFor) {
+  std::vector<TokenId> prompt;
+  for (std::uint32_t i = 0; i < 200; ++i) prompt.push_back(TokenId(3 + i % 50));
+  Request whole = testing_data::greedy_request(1, prompt, 1), end = testing_data::greedy_request(2, prompt, 1);
+  whole.sampling.prompt_logprobs = end.sampling.prompt_logprobs = 2;
+  end.sampling.prompt_logprobs_start = 150;
+  runner_.config.chunk_tokens = 64;
+  Engine engine(runner_.model, runner_.config, runner_.operations, runner_.collective, runner_.team);
+
+  std::vector<Answer> answers;
+  for (Request const& request : {whole, end}) {
+    engine.submit(request);
+    while (!engine.idle()) engine.step();
+    for (Answer& answer : engine.take_answers()) answers.push_back(std::move(answer));
+  }
+
+  ASSERT_EQ(answers.size(), 2u);
+  ASSERT_EQ(answers[0].prompt_logprobs.size(), 199u);
+  ASSERT_EQ(answers[1].prompt_logprobs.size(), 50u);
+  EXPECT_TRUE(
+      same({answers[0].prompt_logprobs.begin() + 149, answers[0].prompt_logprobs.end()}, answers[1].prompt_logprobs));
+  EXPECT_EQ(answers[1].cached_tokens, 128);
+}
+
 }  // namespace
 }  // namespace windlass

@@ -151,5 +151,64 @@ TEST_F(EngineLoopTest, ADrainWhoseTimeIsOverEndsRequestsWithAnError) {
   EXPECT_TRUE(runner_.idle());
 }
 
+/// An engine that holds one request at a time.
+class FairEngineLoop : public EngineLoopTest {
+ protected:
+  FairEngineLoop() : EngineLoopTest({.max_in_engine = 1, .max_open_requests = 100, .loops = 2, .drain_us = 0}) {}
+
+  struct Order final : AnswerListener {
+    Order(std::vector<std::string>& the_ended, std::string the_name) : ended(the_ended), name(std::move(the_name)) {}
+    int loop() const override { return 0; }
+    void on_delta(ChoiceDelta) override {}
+    void on_answer(Answer answer) override { ended.push_back(answer.error.empty() ? name : "late " + name); }
+    std::vector<std::string>& ended;
+    std::string name;
+  };
+  struct Wanted {
+    int priority = 0, tokens = 1;
+    Microseconds deadline_us = never_us;
+  };
+  void submit(std::string const& name, Wanted const& wanted) {
+    auto asked = requests(1, wanted.tokens);
+    asked[0].prompt.resize(10);
+    asked[0].priority = wanted.priority;
+    loop_.submit(std::move(asked), std::make_shared<Order>(ended_, name),
+                 {.user = name.substr(0, 1), .deadline_us = wanted.deadline_us});
+  }
+
+  std::vector<std::string> ended_;
+};
+
+TEST_F(FairEngineLoop, UsersTakeTurnsAndPrioritiesGoFirst) {
+  for (char const* const name : {"a1", "a2", "a3", "a4", "b1", "c1", "b2"}) submit(name, {});
+  submit("a5", {.priority = -1});
+
+  start();
+  read_until([&] { return ended_.size() == 8; });
+
+  EXPECT_EQ(ended_, (std::vector<std::string>{"a5", "b1", "c1", "a1", "b2", "a2", "a3", "a4"}));
+  EXPECT_EQ(finish(), 0);
+}
+
+TEST_F(FairEngineLoop, WhatIsOverdueEndsWithAnErrorWhereverItIs) {
+  Microseconds const soon_us = now_us() + 300'000;
+  submit("a1", {.tokens = 1'000'000'000, .deadline_us = soon_us});  // fills the engine
+  submit("b1", {.priority = 5, .deadline_us = soon_us});
+  submit("c1", {.priority = 9});
+
+  start();
+  read_until([&] { return ended_.size() == 3; });
+
+  EXPECT_EQ(ended_, (std::vector<std::string>{"late a1", "late b1", "c1"}));
+  EXPECT_EQ(finish(), 0);
+  EXPECT_EQ(loop_.open_requests(), 0);
+}
+
+TEST_F(FairEngineLoop, ADeadlineThatIsOverIsRefused) {
+  auto const ticket = loop_.submit(requests(1, 1), std::make_shared<Listener>(), {.deadline_us = now_us() - 1});
+
+  EXPECT_EQ(int(ticket.submission), int(Submission::too_late));
+}
+
 }  // namespace
 }  // namespace windlass

@@ -110,8 +110,9 @@ std::shared_ptr<RequestState> Engine::State::new_request(Request request) {
 void Engine::State::submit(Request request) {
   if (std::string why = refusal(request); !why.empty()) return answer_error(request.id, std::move(why));
   auto state = new_request(std::move(request));
-  waiting.push_back(std::make_unique<Sequence>(std::move(state), 0, groups, model));
-  waiting.back()->id = SequenceId{next_sequence++};
+  auto sequence = std::make_unique<Sequence>(std::move(state), 0, groups, model);
+  sequence->id = SequenceId{next_sequence++};
+  wait_last(std::move(sequence));
 }
 
 void Engine::State::remove_cancelled() {

@@ -4,6 +4,31 @@
 
 namespace windlass {
 
+namespace {
+
+bool goes_before(std::unique_ptr<Sequence> const& a, std::unique_ptr<Sequence> const& b) {
+  return a->request().priority < b->request().priority;
+}
+
+}  // namespace
+
+void Engine::State::run(std::unique_ptr<Sequence> sequence) {
+  auto const at = std::upper_bound(running.begin(), running.end(), sequence, goes_before);
+  running.insert(at, std::move(sequence));
+}
+
+/// Before those of its priority that wait.
+void Engine::State::wait_first(std::unique_ptr<Sequence> sequence) {
+  auto const at = std::lower_bound(waiting.begin(), waiting.end(), sequence, goes_before);
+  waiting.insert(at, std::move(sequence));
+}
+
+/// Behind those of its priority.
+void Engine::State::wait_last(std::unique_ptr<Sequence> sequence) {
+  auto const at = std::upper_bound(waiting.begin(), waiting.end(), sequence, goes_before);
+  waiting.insert(at, std::move(sequence));
+}
+
 std::unordered_set<Hash128> Engine::State::names_being_computed() const {
   std::unordered_set<Hash128> names;
   if (config.prefix_reuse == PrefixReuse::off) return names;
@@ -45,8 +70,9 @@ void Engine::State::admit() {
       being_computed.insert(next.block_names().begin() + next.computed / block_tokens, next.block_names().end());
     if (!attached) counts.cached_tokens += next.computed;
     if (!attached && next.generated() == 0) next.owner().answer.cached_tokens = next.computed;
-    running.push_back(std::move(waiting[i]));
+    auto started = std::move(waiting[i]);
     waiting.erase(waiting.begin() + std::ptrdiff_t(i));
+    run(std::move(started));
   }
 }
 
@@ -78,8 +104,9 @@ bool Engine::State::ensure_pages(Sequence& sequence, int positions) {
 void Engine::State::preempt_last() {
   ++counts.preemptions;
   give_back_pages(*running.back());
-  waiting.push_front(std::move(running.back()));
+  auto preempted = std::move(running.back());
   running.pop_back();
+  wait_first(std::move(preempted));
 }
 
 /// Preempts the sequences admitted last until `sequence` has its pages; false where it was preempted itself.

@@ -111,7 +111,7 @@ void Engine::State::attach(DetachedRequest detached) {
       sequence->pages = std::move(*pages);
       sequence->computed = detached.computed;
     }
-    waiting.push_front(std::move(sequence));
+    wait_first(std::move(sequence));
   }
 }
 

@@ -51,6 +51,9 @@ struct Engine::State {
   void finish(Sequence& sequence);
 
   // engine_admission.cpp
+  void run(std::unique_ptr<Sequence> sequence);
+  void wait_first(std::unique_ptr<Sequence> sequence);
+  void wait_last(std::unique_ptr<Sequence> sequence);
   void admit();
   void take_prefix(Sequence& sequence);
   void give_back_pages(Sequence& sequence);
@@ -88,6 +91,7 @@ struct Engine::State {
   std::string identity;    // of the model, for block names
   std::string arithmetic;  // arithmetic id
   KvFormat kv;
+  // Both by priority first.
   std::deque<std::unique_ptr<Sequence>> waiting;   // oldest first; preempted ones at the front
   std::vector<std::unique_ptr<Sequence>> running;  // in order of admission
   std::vector<std::unique_ptr<Sequence>> held;     // with AfterPrompt::hold: prefilled, not detached

@@ -55,11 +55,12 @@ void Engine::State::add_to_batch(Sequence& sequence, int tokens) {
                                       .pages = sequence.pages.table(int(group))});
   int const end = first_position + tokens;
   bool const scores_prompt = sequence.sampling().prompt_logprobs.has_value();
+  int const next_scored =
+      sequence.request().first_scored_position() + int(sequence.owner().answer.prompt_logprobs.size());
   for (int position = first_position; position < end; ++position) {
     batch.tokens.push_back(sequence.tokens()[std::size_t(position)]);
     batch.positions.push_back(position);
-    bool const scored_before = position < int(sequence.owner().answer.prompt_logprobs.size());
-    bool const scores = scores_prompt && position + 1 < sequence.prompt_tokens() && !scored_before;
+    bool const scores = scores_prompt && position + 1 >= next_scored && position + 1 < sequence.prompt_tokens();
     bool const is_last = position + 1 == int(sequence.tokens().size());
     if (!scores && !(is_last && sequence.sampling().max_tokens > 0)) continue;
     batch.logit_rows.push_back(first_row + position - first_position);
@@ -172,9 +173,9 @@ void Engine::State::start_choices(Sequence& first, std::vector<SampledToken> con
     if (other->finish_reason())
       finish(*other);
     else if (pages)
-      running.push_back(std::move(other));
+      run(std::move(other));
     else
-      waiting.push_front(std::move(other));
+      wait_first(std::move(other));
   }
   take_token(first, tokens[0]);
 }

@@ -40,6 +40,7 @@ void check_lengths(SamplingParameters const& s) {
   require(s.logprobs.value_or(0) >= 0, "logprobs", s.logprobs.value_or(0), "0 or a positive count");
   require(s.prompt_logprobs.value_or(0) >= 0, "prompt_logprobs", s.prompt_logprobs.value_or(0),
           "0 or a positive count");
+  require(s.prompt_logprobs_start >= 0, "prompt_logprobs_start", s.prompt_logprobs_start, "0 or a positive position");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 /// What the engine is asked and what it answers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@ struct SamplingParameters {
   bool ignore_eos = false;
   std::optional<int> logprobs;         ///< this many top entries besides the chosen token; unset: none
   std::optional<int> prompt_logprobs;  ///< the same for the prompt's tokens
+  int prompt_logprobs_start = 0;       ///< from this position of the prompt on
   bool skip_special_tokens = true;
   Constraint constraint;  ///< what the output must look like; its end ends the output
 };
@@ -50,6 +52,10 @@ struct Request {
   int choices = 1;         ///< n: sequences that share the prompt
   std::string cache_salt;  ///< prefixes are shared only between equal salts
   Deltas deltas = Deltas::off;
+  int priority = 0;  ///< lower ones start first and are preempted last
+
+  /// The first position of the prompt that is scored; the first token has no probability.
+  int first_scored_position() const { return std::max(1, sampling.prompt_logprobs_start); }
 };
 
 struct TokenLogprob {
@@ -86,12 +92,13 @@ struct ChoiceDelta {
 
 struct Answer {
   RequestId id{};
-  std::vector<Choice> choices;                    ///< [n]
-  std::vector<PositionLogprobs> prompt_logprobs;  ///< [prompt - 1]: of tokens 1 .. end, where asked for
-  std::string error;                              ///< not empty: the request failed; the other fields mean nothing
-  bool error_is_input = true;                     ///< the request can never work (else: of the run, may be tried again)
-  bool error_is_final = false;                    ///< of the run, but not to be tried again
-  int cached_tokens = 0;                          ///< prompt tokens whose blocks were found
+  std::vector<Choice> choices;  ///< [n]
+  std::vector<PositionLogprobs>
+      prompt_logprobs;          ///< of the prompt's tokens from first_scored_position() on, where asked for
+  std::string error;            ///< not empty: the request failed; the other fields mean nothing
+  bool error_is_input = true;   ///< the request can never work (else: of the run, may be tried again)
+  bool error_is_final = false;  ///< of the run, but not to be tried again
+  int cached_tokens = 0;        ///< prompt tokens whose blocks were found
   Microseconds submitted_us = 0, first_token_us = 0, finished_us = 0;
 };
 

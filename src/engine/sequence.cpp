@@ -27,7 +27,8 @@ SequenceTokens Sequence::state_tokens() const {
 }
 
 int Sequence::reuse_limit_tokens() const {
-  return sampling().prompt_logprobs ? 0 : int(tokens_.size()) - 1;  // the last token's logits are always needed
+  int const all = int(tokens_.size()) - 1;  // the last token's logits are always needed
+  return sampling().prompt_logprobs ? std::min(all, request().first_scored_position() - 1) : all;
 }
 
 std::vector<Hash128> const& Sequence::block_names() {

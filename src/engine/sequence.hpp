@@ -60,7 +60,7 @@ class Sequence {
 
   SamplingState const& sampling_state() const { return sampling_state_; }
   SequenceTokens state_tokens() const;
-  /// Prefix blocks may be taken over up to this many tokens (none where the prompt is scored).
+  /// Prefix blocks may be taken over up to this many tokens (none of those where the prompt is scored).
   int reuse_limit_tokens() const;
 
   /// Names of the full blocks of tokens().

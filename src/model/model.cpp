@@ -21,6 +21,7 @@ Model load_model(ModelConfig const& config, ThreadTeam& team) {
   model.chat_template = std::move(text.chat_template);
   model.chat_template_problem = std::move(text.chat_template_problem);
   model.tool_calls = text.tool_calls;
+  model.reasoning = text.reasoning;
   bool const files_say =
       !files.gguf && !model.spec.end_tokens.empty();  // GGUF's keys name some, its tokenizer the rest
   if (model.tokenizer && !files_say)

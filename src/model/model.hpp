@@ -43,6 +43,7 @@ struct Model {
   std::unique_ptr<ChatTemplate> chat_template;  ///< null where there is none
   std::string chat_template_problem;            ///< why it is null
   std::optional<ToolCallFormat> tool_calls;     ///< how the template has the model call tools
+  bool reasoning = false;                       ///< the template knows thoughts, <think>…</think>
   SuggestedSampling suggested;
   Hash128 identity;       ///< of the specification, tensor names, types, shapes and a sample of the weights' bytes
   int max_model_len = 0;  ///< tokens a sequence may have

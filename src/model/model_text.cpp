@@ -41,6 +41,7 @@ std::string template_of_folder(std::string const& folder) {
 
 void use_template(ModelText& text, std::string source, std::string const& name) {
   text.tool_calls = tool_call_format_of(source);
+  text.reasoning = source.find("</think>") != std::string::npos;
   text.chat_template = std::make_unique<ChatTemplate>(std::move(source), name);
 }
 

@@ -27,6 +27,7 @@ struct ModelText {
   std::unique_ptr<ChatTemplate> chat_template;
   std::string chat_template_problem;
   std::optional<ToolCallFormat> tool_calls;
+  bool reasoning = false;
 };
 
 /// The two parts, or why they are missing. A template file that the user gave must be right: its InputError is thrown.

@@ -33,7 +33,7 @@ void write_legacy_top(JsonText& out, PositionLogprobs const& position, int top, 
 
 void write_chat_token(JsonText& out, TokenLogprob const& entry, TokenText const& names) {
   std::string const bytes = names.bytes(entry.token);
-  out.member("token", valid_utf8(bytes)).key("bytes").begin_array();
+  out.member("token", names.name(entry.token)).key("bytes").begin_array();
   for (char const byte : bytes) out.value(int(static_cast<unsigned char>(byte)));
   out.end_array().member("logprob", entry.logprob);
 }
@@ -67,7 +67,12 @@ std::string TokenText::bytes(TokenId token) const {
   return std::string(tokenizer_->bytes(token));
 }
 
+std::string TokenText::name(TokenId token) const {
+  return names_ == TokenNames::ids ? text("token_id:", number(token)) : valid_utf8(bytes(token));
+}
+
 std::string TokenText::legacy(TokenId token) const {
+  if (names_ == TokenNames::ids) return name(token);
   std::string const all = bytes(token);
   if (is_utf8(all)) return all;
   std::string out = "bytes:";
@@ -80,16 +85,19 @@ std::string TokenText::legacy(TokenId token) const {
 }
 
 void write_legacy_logprobs(JsonText& out, LegacyLogprobs const& logprobs, TokenText const& names) {
-  bool const echo = !logprobs.prompt.empty();  // the prompt's first token has no probability
+  // The prompt's first token has no probability, and others may not be scored.
+  auto const write_unscored = [&] {
+    for (std::size_t i = logprobs.prompt_positions.size(); i < logprobs.prompt.size(); ++i) out.null();
+  };
   out.begin_object().key("tokens").begin_array();
   for (TokenId const token : logprobs.prompt) out.value(names.legacy(token));
   for (TokenId const token : logprobs.tokens) out.value(names.legacy(token));
   out.end_array().key("token_logprobs").begin_array();
-  if (echo) out.null();
+  write_unscored();
   for (PositionLogprobs const& position : logprobs.prompt_positions) out.value(position.chosen.logprob);
   for (PositionLogprobs const& position : logprobs.positions) out.value(position.chosen.logprob);
   out.end_array().key("top_logprobs").begin_array();
-  if (echo) out.null();
+  write_unscored();
   for (PositionLogprobs const& position : logprobs.prompt_positions)
     write_legacy_top(out, position, logprobs.top, names);
   for (PositionLogprobs const& position : logprobs.positions) write_legacy_top(out, position, logprobs.top, names);
@@ -114,21 +122,21 @@ void write_chat_logprobs(JsonText& out, std::span<PositionLogprobs const> positi
   out.end_array().end_object();
 }
 
-void write_prompt_logprobs(JsonText& out, std::span<PositionLogprobs const> positions, int top,
-                           TokenText const& names) {
+void write_prompt_logprobs(JsonText& out, PromptLogprobs const& prompt, TokenText const& names) {
   auto const write = [&](TokenLogprob const& entry, int rank) {
     out.key(text(number(entry.token))).begin_object().member("logprob", entry.logprob).key("rank");
     if (rank > 0)
       out.value(rank);
     else
       out.null();
-    out.member("decoded_token", valid_utf8(names.bytes(entry.token))).end_object();
+    out.member("decoded_token", names.name(entry.token)).end_object();
   };
-  out.begin_array().null();
-  for (PositionLogprobs const& position : positions) {
+  out.begin_array();
+  for (std::size_t i = prompt.positions.size(); i < prompt.prompt_tokens; ++i) out.null();
+  for (PositionLogprobs const& position : prompt.positions) {
     out.begin_object();
     int rank = 0;
-    auto const entries = first_entries(position, top);
+    auto const entries = first_entries(position, prompt.top);
     for (TokenLogprob const& entry : entries) write(entry, ++rank);
     if (!holds(entries, position.chosen.token)) write(position.chosen, 0);
     out.end_object();

@@ -11,17 +11,22 @@
 
 namespace windlass {
 
-/// Tokens as text; without a tokenizer "token_id:N".
+enum class TokenNames : std::uint8_t { texts, ids };
+
+/// Tokens as text; without a tokenizer, or where ids are wanted, "token_id:N".
 class TokenText {
  public:
-  explicit TokenText(Tokenizer const* tokenizer) : tokenizer_(tokenizer) {}
+  explicit TokenText(Tokenizer const* tokenizer, TokenNames names = TokenNames::texts)
+      : tokenizer_(tokenizer), names_(names) {}
   std::string bytes(TokenId token) const;
+  std::string name(TokenId token) const;  ///< valid UTF-8
   /// OpenAI's legacy form: a token that is not whole characters is written "bytes:\xe2\x80".
   std::string legacy(TokenId token) const;
   Tokenizer const* tokenizer() const { return tokenizer_; }
 
  private:
   Tokenizer const* tokenizer_;
+  TokenNames names_;
 };
 
 /// Where the text of a choice has got to, for streams: offsets go on from there.
@@ -33,7 +38,7 @@ struct TextPosition {
 /// The tokens that the legacy form of completions covers: with echo the prompt's too.
 struct LegacyLogprobs {
   std::span<TokenId const> prompt;                     ///< empty without echo
-  std::span<PositionLogprobs const> prompt_positions;  ///< [prompt - 1]
+  std::span<PositionLogprobs const> prompt_positions;  ///< of the prompt's last tokens
   std::span<TokenId const> tokens;
   std::span<PositionLogprobs const> positions;  ///< [tokens]
   int top = 0;                                  ///< entries per position, besides the chosen token
@@ -47,8 +52,15 @@ void write_legacy_logprobs(JsonText& out, LegacyLogprobs const& logprobs, TokenT
 /// {"content": [{"token", "bytes", "logprob", "top_logprobs"}]} with `top` entries per position.
 void write_chat_logprobs(JsonText& out, std::span<PositionLogprobs const> positions, int top, TokenText const& names);
 
-/// vLLM's prompt_logprobs: null for the first token, then {"ID": {"logprob", "rank", "decoded_token"}}; the rank is
-/// null where it is not known (a token that is not among the top ones).
-void write_prompt_logprobs(JsonText& out, std::span<PositionLogprobs const> positions, int top, TokenText const& names);
+struct PromptLogprobs {
+  std::size_t prompt_tokens = 0;
+  std::span<PositionLogprobs const> positions;  ///< of the last ones
+  int top = 0;                                  ///< entries per position, besides the prompt's token
+};
+
+/// vLLM's prompt_logprobs: null for tokens that are not scored (the first one never is), then
+/// {"ID": {"logprob", "rank", "decoded_token"}}; the rank is null where it is not known (a token that is not among the
+/// top ones).
+void write_prompt_logprobs(JsonText& out, PromptLogprobs const& prompt, TokenText const& names);
 
 }  // namespace windlass

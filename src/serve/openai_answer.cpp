@@ -11,7 +11,7 @@ namespace {
 class BodyWriter {
  public:
   BodyWriter(JsonText& out, ApiRequest const& request, std::span<Answer const> answers, Tokenizer const* tokenizer)
-      : out_(out), request_(request), answers_(answers), names_(tokenizer) {}
+      : out_(out), request_(request), answers_(answers), names_(tokenizer, request.token_names) {}
 
   void write(RecordHead const& head) {
     bool const chat = request_.endpoint == Endpoint::chat;
@@ -60,7 +60,7 @@ class BodyWriter {
     }
     if (request_.prompt_logprobs) {
       out_.key("prompt_logprobs");
-      write_prompt_logprobs(out_, answer.prompt_logprobs, *request_.prompt_logprobs, names_);
+      write_prompt_logprobs(out_, {ids.size(), answer.prompt_logprobs, *request_.prompt_logprobs}, names_);
     }
     if (!request_.return_token_ids) return;
     write_token_ids("token_ids", choice.tokens);
@@ -68,8 +68,10 @@ class BodyWriter {
   }
 
   void write_chat_choice(RecordHead const& head, Choice const& choice, int index) {
-    ToolCallText parsed{.content = choice.text, .calls = {}};
-    if (request_.tool_calls) parsed = parse_tool_calls(choice.text, *request_.tool_calls);
+    ReasoningText parts{.reasoning = {}, .content = choice.text};
+    if (request_.reasoning) parts = split_reasoning(choice.text, *request_.reasoning);
+    ToolCallText parsed{.content = std::move(parts.content), .calls = {}};
+    if (request_.tool_calls) parsed = parse_tool_calls(parsed.content, *request_.tool_calls);
     bool const calls = !parsed.calls.empty();
     finish_reason_ = calls && choice.finish == FinishReason::stop ? "tool_calls" : finish_reason_name(choice.finish);
     out_.key("message").begin_object().member("role", "assistant").key("content");
@@ -78,6 +80,7 @@ class BodyWriter {
     else
       out_.value(parsed.content);
     out_.key("refusal").null();
+    if (!parts.reasoning.empty() && request_.include_reasoning) out_.member("reasoning_content", parts.reasoning);
     if (calls) {
       out_.key("tool_calls").begin_array();
       for (std::size_t i = 0; i < parsed.calls.size(); ++i)
@@ -96,7 +99,8 @@ class BodyWriter {
   void write_chat_prompt_fields() {
     if (request_.prompt_logprobs) {
       out_.key("prompt_logprobs");
-      write_prompt_logprobs(out_, answers_.front().prompt_logprobs, *request_.prompt_logprobs, names_);
+      write_prompt_logprobs(
+          out_, {request_.prompts.front().size(), answers_.front().prompt_logprobs, *request_.prompt_logprobs}, names_);
     }
     if (request_.return_token_ids) write_token_ids("prompt_token_ids", request_.prompts.front());
   }

@@ -87,6 +87,8 @@ void read_chat(Fields const& body, RequestRules const& rules, ApiRequest& reques
   json::array const* const tools = body.array("tools");
   if (tools && !tools->empty() && body.string("tool_choice").value_or("auto") == "auto")
     request.tool_calls = rules.tool_calls;
+  if (rules.reasoning && !request.sampling.constraint) request.reasoning = reasoning_start(rendered);
+  request.include_reasoning = body.boolean("include_reasoning").value_or(true);
   request.prompts.push_back(encode(rendered, rules, special ? AddSpecial::yes : AddSpecial::no));
 }
 
@@ -206,7 +208,8 @@ Request engine_request(ApiRequest const& request, std::size_t prompt_index, std:
               .sampling = request.sampling,
               .choices = request.choices,
               .cache_salt = request.cache_salt,
-              .deltas = request.stream ? Deltas::on : Deltas::off};
+              .deltas = request.stream ? Deltas::on : Deltas::off,
+              .priority = request.priority};
   if (!request.seed_given) one.sampling.seed = derived_seed(job_seed, custom_id, prompt_index);
   return one;
 }

@@ -13,6 +13,8 @@
 #include "src/model/model.hpp"
 #include "src/model/tokenizer.hpp"
 #include "src/model/tool_calls.hpp"
+#include "src/serve/logprobs_json.hpp"
+#include "src/serve/reasoning.hpp"
 
 namespace windlass {
 
@@ -30,6 +32,7 @@ struct RequestRules {
   std::function<std::string(boost::json::object const&)> render_chat;  ///< empty: no chat
   std::string chat_problem;                                            ///< why it is empty
   std::optional<ToolCallFormat> tool_calls;                            ///< how the template has the model write calls
+  bool reasoning = false;                                              ///< the template knows <think>…</think>
   int vocab = 0;
   int max_model_len = 0;       ///< tokens, prompt and output together
   int max_logprobs = 20;       ///< entries per position that a request may ask for
@@ -51,10 +54,15 @@ struct ApiRequest {
   bool echo = false;
   std::optional<ToolCallFormat> tool_calls;  ///< the answer may have calls in this form
   bool return_token_ids = false;
-  bool stream = false;                 ///< piece by piece
-  bool include_usage = false;          ///< at the end of a stream
-  std::optional<int> logprobs;         ///< shown with each choice: this many top entries
-  std::optional<int> prompt_logprobs;  ///< shown in the form of vLLM's field
+  TokenNames token_names = TokenNames::texts;  ///< in log-probabilities
+  int priority = 0;                            ///< lower ones first
+  std::optional<std::int64_t> deadline_ms;     ///< from its arrival to its end; batches have no use for it
+  std::optional<ReasoningStart> reasoning;     ///< the answer's thoughts are told apart
+  bool include_reasoning = true;               ///< else they are left out
+  bool stream = false;                         ///< piece by piece
+  bool include_usage = false;                  ///< at the end of a stream
+  std::optional<int> logprobs;                 ///< shown with each choice: this many top entries
+  std::optional<int> prompt_logprobs;          ///< shown in the form of vLLM's field
 
   std::size_t prompt_tokens() const;
 };

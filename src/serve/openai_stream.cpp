@@ -7,7 +7,7 @@ namespace windlass {
 StreamWriter::StreamWriter(RecordHead const& head, ApiRequest const& request, Tokenizer const* tokenizer)
     : head_(head),
       request_(request),
-      names_(tokenizer),
+      names_(tokenizer, request.token_names),
       choices_(request.prompts.size() * std::size_t(request.choices)) {
   bool const chat = request.endpoint == Endpoint::chat;
   JsonText out;
@@ -17,6 +17,8 @@ StreamWriter::StreamWriter(RecordHead const& head, ApiRequest const& request, To
   prefix_ = out.take() + ",\"choices\":[";
   if (request.tool_calls)
     for (ChoiceState& choice : choices_) choice.tools.emplace(*request.tool_calls);
+  if (request.reasoning)
+    for (ChoiceState& choice : choices_) choice.thoughts.emplace(*request.reasoning);
 }
 
 std::string_view StreamWriter::event(std::size_t prompt, ChoiceDelta const& delta) {
@@ -24,8 +26,8 @@ std::string_view StreamWriter::event(std::size_t prompt, ChoiceDelta const& delt
   ChoiceState& state = choices_.at(index);
   bool const shows_tokens = request_.logprobs || request_.return_token_ids;
   if (delta.text.empty() && !delta.finish && !shows_tokens) return {};
-  ToolCallText const said = said_in(delta, state);
-  if (said.content.empty() && said.calls.empty() && !delta.finish && !shows_tokens) return {};
+  Said const said = said_in(delta, state);
+  if (said.empty() && !delta.finish && !shows_tokens) return {};
   event_ = prefix_;
   event_ += "{\"index\":";
   event_ += std::to_string(index);
@@ -65,28 +67,43 @@ std::string StreamWriter::usage_event(std::span<Answer const> answers) const {
   return prefix_ + "]," + usage.take() + "}";
 }
 
-/// The text of a delta, with tool calls taken out of it where the request has tools.
-ToolCallText StreamWriter::said_in(ChoiceDelta const& delta, ChoiceState& state) {
-  if (!state.tools) return {.content = delta.text, .calls = {}};
-  ToolCallText said = state.tools->add(delta.text);
+/// The text of a delta, with thoughts and tool calls taken out of it where the request may have them.
+StreamWriter::Said StreamWriter::said_in(ChoiceDelta const& delta, ChoiceState& state) const {
+  ReasoningText parts{.reasoning = {}, .content = delta.text};
+  if (state.thoughts) {
+    parts = state.thoughts->add(delta.text);
+    if (delta.finish) {
+      ReasoningText const rest = state.thoughts->finish();
+      parts.reasoning += rest.reasoning;
+      parts.content += rest.content;
+    }
+    if (!request_.include_reasoning) parts.reasoning.clear();
+  }
+  if (!state.tools) return {.text = {.content = std::move(parts.content), .calls = {}}, .reasoning = parts.reasoning};
+  Said said{.text = state.tools->add(parts.content), .reasoning = std::move(parts.reasoning)};
   if (!delta.finish) return said;
   ToolCallText const rest = state.tools->finish();
-  said.content += rest.content;
-  said.calls.insert(said.calls.end(), rest.calls.begin(), rest.calls.end());
+  said.text.content += rest.content;
+  said.text.calls.insert(said.text.calls.end(), rest.calls.begin(), rest.calls.end());
   return said;
 }
 
-void StreamWriter::write_chat(ToolCallText const& said, ChoiceDelta const& delta, ChoiceState& state) {
+void StreamWriter::write_chat(Said const& said, ChoiceDelta const& delta, ChoiceState& state) {
   event_ += state.begun ? ",\"delta\":{" : ",\"delta\":{\"role\":\"assistant\",";
   event_ += "\"content\":";
-  append_json_string(event_, said.content);
-  if (!said.calls.empty()) event_ += ",\"tool_calls\":[";
-  for (std::size_t i = 0; i < said.calls.size(); ++i) {
+  append_json_string(event_, said.text.content);
+  if (!said.reasoning.empty()) {
+    event_ += ",\"reasoning_content\":";
+    append_json_string(event_, said.reasoning);
+  }
+  auto const& calls = said.text.calls;
+  if (!calls.empty()) event_ += ",\"tool_calls\":[";
+  for (std::size_t i = 0; i < calls.size(); ++i) {
     if (i > 0) event_ += ',';
-    std::string const call = tool_call_json(head_, {.choice = delta.choice, .call = state.calls}, said.calls[i]);
+    std::string const call = tool_call_json(head_, {.choice = delta.choice, .call = state.calls}, calls[i]);
     event_ += text("{\"index\":", state.calls++, ",", call.substr(1));
   }
-  if (!said.calls.empty()) event_ += ']';
+  if (!calls.empty()) event_ += ']';
   event_ += "},\"logprobs\":";
   if (!request_.logprobs || delta.logprobs.empty()) {
     event_ += "null";
@@ -129,7 +146,8 @@ void StreamWriter::write_completion_logprobs(std::size_t prompt, ChoiceDelta con
 void StreamWriter::write_prompt_fields(std::size_t prompt, ChoiceDelta const& delta) {
   if (request_.prompt_logprobs) {
     JsonText logprobs;
-    write_prompt_logprobs(logprobs, delta.prompt_logprobs, *request_.prompt_logprobs, names_);
+    write_prompt_logprobs(logprobs, {request_.prompts[prompt].size(), delta.prompt_logprobs, *request_.prompt_logprobs},
+                          names_);
     event_ += ",\"prompt_logprobs\":" + logprobs.text();
   }
   if (request_.return_token_ids) write_token_ids("prompt_token_ids", request_.prompts[prompt]);

@@ -29,14 +29,21 @@ class StreamWriter {
  private:
   struct ChoiceState {
     bool begun = false, ended = false;
-    std::optional<TextPosition> position;  ///< for offsets of log-probabilities
-    std::optional<ToolCallParser> tools;   ///< where the answer may have calls
-    int calls = 0;                         ///< that were told
+    std::optional<TextPosition> position;     ///< for offsets of log-probabilities
+    std::optional<ToolCallParser> tools;      ///< where the answer may have calls
+    std::optional<ReasoningParser> thoughts;  ///< where the answer may have some
+    int calls = 0;                            ///< that were told
+  };
+  /// What the text of a delta says, calls, and thinks.
+  struct Said {
+    ToolCallText text;
+    std::string reasoning;
+    bool empty() const { return text.content.empty() && text.calls.empty() && reasoning.empty(); }
   };
 
   void write_completion(std::size_t prompt, ChoiceDelta const& delta, ChoiceState& state);
-  static ToolCallText said_in(ChoiceDelta const& delta, ChoiceState& state);
-  void write_chat(ToolCallText const& said, ChoiceDelta const& delta, ChoiceState& state);
+  Said said_in(ChoiceDelta const& delta, ChoiceState& state) const;
+  void write_chat(Said const& said, ChoiceDelta const& delta, ChoiceState& state);
   void write_completion_logprobs(std::size_t prompt, ChoiceDelta const& delta, ChoiceState& state);
   void write_prompt_fields(std::size_t prompt, ChoiceDelta const& delta);
   void write_token_ids(char const* key, std::span<TokenId const> ids);

@@ -99,11 +99,16 @@ void read_sampling_fields(Fields const& body, RequestRules const& rules, ApiRequ
     refuse_with("structured_outputs", text("this model has no tokenizer (", rules.tokenizer_problem,
                                            "), so its output cannot be held to a form"));
   request.cache_salt = body.string("cache_salt").value_or("");
+  bool const names_are_ids = body.boolean("return_tokens_as_token_ids").value_or(false);
+  request.token_names = names_are_ids ? TokenNames::ids : TokenNames::texts;
+  request.priority = int(body.integer("priority", {-1'000'000, 1'000'000}).value_or(0));
+  request.deadline_ms = body.integer("deadline_ms", {1, max_count});
   request.return_token_ids = body.boolean("return_token_ids").value_or(false);
   if (auto const count = body.integer("prompt_logprobs", {0, rules.max_logprobs})) {
     request.prompt_logprobs = int(*count);
     sampling.prompt_logprobs = int(*count);
   }
+  sampling.prompt_logprobs_start = int(body.integer("prompt_logprobs_start", {0, max_count}).value_or(0));
 }
 
 std::optional<int> requested_max_tokens(Fields const& body, Endpoint endpoint) {

@@ -66,6 +66,7 @@ void put(WireWriter& out, SamplingParameters const& s) {
   out.put_all(s.stop_token_ids);
   put(out, s.logprobs);
   put(out, s.prompt_logprobs);
+  out.put(s.prompt_logprobs_start);
   for (bool const flag : {s.include_stop_text, s.ignore_eos, s.skip_special_tokens}) out.put(std::uint8_t(flag));
   out.put(s.constraint.kind);
   out.put_text(s.constraint.source);
@@ -92,6 +93,7 @@ SamplingParameters get_sampling(WireReader& in) {
   s.stop_token_ids = in.get_all<TokenId>();
   s.logprobs = get_optional(in);
   s.prompt_logprobs = get_optional(in);
+  s.prompt_logprobs_start = in.get<int>();
   for (bool* const flag : {&s.include_stop_text, &s.ignore_eos, &s.skip_special_tokens})
     *flag = in.get<std::uint8_t>() != 0;
   s.constraint.kind = in.get_enum(Constraint::Kind::choice);
@@ -108,6 +110,7 @@ void put(WireWriter& out, Request const& request) {
   out.put(request.choices);
   out.put_text(request.cache_salt);
   out.put(request.deltas);
+  out.put(request.priority);
 }
 
 Request get_request(WireReader& in) {
@@ -117,6 +120,7 @@ Request get_request(WireReader& in) {
   request.choices = in.get<int>();
   request.cache_salt = in.get_text();
   request.deltas = in.get_enum(Deltas::on);
+  request.priority = in.get<int>();
   return request;
 }
 

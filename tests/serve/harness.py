@@ -35,7 +35,9 @@ class Server:
         (self.path / "chat.jinja").write_text(TEMPLATE)
         command = [PROGRAM, "serve", "--model", model, "--threads", "1", "--kv-cache-memory", "256MiB", *options]
         if model == TINY:
-            command += ["--chat-template", str(self.path / "chat.jinja"), "--served-model-name", "tiny"]
+            command += ["--served-model-name", "tiny"]
+            if "--chat-template" not in options:
+                command += ["--chat-template", str(self.path / "chat.jinja")]
         self.log = open(self.path / "log", "w+")
         self.process = subprocess.Popen(command, cwd=self.path, stdout=self.log, stderr=self.log)
         self.endpoint_file = self.path / "windlass-endpoint.json"

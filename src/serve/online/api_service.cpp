@@ -264,7 +264,9 @@ ApiService::Reply ApiService::begin(Route const& route, HttpHead const& asked, B
                     .visit = std::move(admission.visit),
                     .route = std::string(route.path),
                     .user = user,
-                    .arrived_us = arrived_us};
+                    .arrived_us = arrived_us,
+                    .deadline_us = parsed->deadline_ms ? arrived_us + *parsed->deadline_ms * 1000 : never_us,
+                    .accounting = config_.accounting};
     std::make_shared<CompletionCall>(std::move(parts), parsed, head, form)->start();
   };
 }

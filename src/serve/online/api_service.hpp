@@ -24,6 +24,7 @@ enum class MetricsAccess : std::uint8_t { with_key, open };
 struct ApiServiceConfig {
   MetricsAccess metrics = MetricsAccess::with_key;
   std::string version;                                    ///< of the program
+  AccountingLog* accounting = nullptr;                    ///< outlives the service; null: none is kept
   std::size_t inline_body_bytes = std::size_t{16} << 10;  ///< longer requests are prepared on a thread of their own
 };
 
@@ -40,6 +41,9 @@ class ApiService final : public HttpHandler {
   void stop() { work_.stop(); }
   /// Other keys from here on; requests that run go on.
   void replace_keys(ApiKeys keys);
+
+  /// What each user has had, as a JSON object for the run's report.
+  std::string users_report() const { return metrics_.users_report(); }
 
   std::optional<HttpResponse> refuse(HttpHead& head) override;
   void handle(HttpRequest request, std::shared_ptr<Exchange> exchange) override;

@@ -6,8 +6,15 @@
 
 namespace windlass {
 
-HttpResponse refused_submission(Submission submission) {
-  if (submission == Submission::queue_full)
+HttpResponse refused_submission(EngineLoop::Ticket const& ticket) {
+  if (ticket.submission == Submission::too_late)
+    return retry_later(429,
+                       {.message = "the request cannot be done within its 'deadline_ms'; try again later, or give it "
+                                   "more time",
+                        .param = "deadline_ms",
+                        .code = "deadline_exceeded"},
+                       int(std::max<Microseconds>(1, (ticket.retry_us + 999'999) / 1'000'000)));
+  if (ticket.submission == Submission::queue_full)
     return retry_later(429,
                        {.message = "the server's queue is full; try again soon", .param = "", .code = "queue_full"}, 1);
   return retry_later(503, {.message = "the server is draining: it ends soon", .param = "", .code = "draining"}, 30);
@@ -29,9 +36,10 @@ void CompletionCall::start() {
   for (std::size_t i = 0; i < request_->prompts.size(); ++i)
     requests.push_back(engine_request(*request_, i, head_.custom_id, parts_.model.rules.job_seed));
   if (!parts_.exchange->open()) return;  // the client left while its prompt was made
-  ticket_ = parts_.model.engine->submit(std::move(requests), shared_from_this());
+  ticket_ = parts_.model.engine->submit(std::move(requests), shared_from_this(),
+                                        {.user = parts_.user, .deadline_us = parts_.deadline_us});
   if (ticket_.submission != Submission::accepted) {
-    HttpResponse response = refused_submission(ticket_.submission);
+    HttpResponse response = refused_submission(ticket_);
     parts_.metrics.count_response(parts_.route, response.status);
     return parts_.exchange->respond(std::move(response));
   }
@@ -40,6 +48,7 @@ void CompletionCall::start() {
     self->end();
     self->parts_.model.engine->cancel(self->ticket_);
     self->parts_.metrics.count_cancelled();
+    self->account({.outcome = "cancelled", .generated_tokens = self->streamed_tokens_});
   });
 }
 
@@ -70,13 +79,16 @@ void CompletionCall::fail(Answer const& answer) {
   end();
   parts_.model.engine->cancel(ticket_);
   bool const draining = parts_.model.engine->draining();
-  int const status = answer.error_is_input ? 400 : draining ? 503 : 500;
+  bool const late = !answer.error_is_input && now_us() >= parts_.deadline_us;
+  int const status = answer.error_is_input ? 400 : late ? 504 : draining ? 503 : 500;
   ErrorDetails const details{.message = answer.error,
                              .param = "",
                              .code = answer.error_is_input ? "invalid_value"
+                                     : late                ? "deadline_exceeded"
                                      : draining            ? "draining"
                                                            : "engine_failed"};
   parts_.metrics.count_response(parts_.route, status);
+  account({.outcome = late ? "late" : "failed", .generated_tokens = streamed_tokens_});
   if (!streaming_) return parts_.exchange->respond(error_response(status, details));
   parts_.exchange->send_event("{\"error\":" + error_object(status, details) + "}");
   parts_.exchange->end_events();
@@ -121,6 +133,21 @@ void CompletionCall::count_finished() {
   }
   parts_.visit->use_tokens(finished.prompt_tokens + finished.generated_tokens);
   parts_.metrics.count_finished(finished);
+  account({.cached_tokens = finished.cached_tokens,
+           .generated_tokens = finished.generated_tokens,
+           .seconds = finished.seconds,
+           .first_token_seconds = finished.first_token_seconds});
+}
+
+/// Adds what is known of every call.
+void CompletionCall::account(AccountingEntry entry) const {
+  if (!parts_.accounting) return;
+  entry.user = parts_.user;
+  entry.route = parts_.route;
+  entry.request_id = head_.custom_id;
+  entry.prompt_tokens = std::int64_t(request_->prompt_tokens());
+  if (entry.seconds == 0) entry.seconds = double(now_us() - parts_.arrived_us) * 1e-6;
+  parts_.accounting->add(entry);
 }
 
 }  // namespace windlass

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "src/api/http.hpp"
+#include "src/serve/online/accounting_log.hpp"
 #include "src/serve/online/answer_form.hpp"
 #include "src/serve/online/engine_loop.hpp"
 #include "src/serve/online/served_model.hpp"
@@ -20,6 +21,8 @@ struct CallParts {
   std::string route;  ///< for the metrics
   std::string user;
   Microseconds arrived_us = 0;
+  Microseconds deadline_us = never_us;
+  AccountingLog* accounting = nullptr;  ///< null: none is kept
 };
 
 /// All calls on the thread of the exchange's loop. Kept alive by the engine loop while it has news to come.
@@ -42,6 +45,7 @@ class CompletionCall final : public AnswerListener, public std::enable_shared_fr
   void finish();
   void end();
   void count_finished();
+  void account(AccountingEntry entry) const;
 
   CallParts parts_;
   std::shared_ptr<ApiRequest const> request_;
@@ -58,6 +62,6 @@ class CompletionCall final : public AnswerListener, public std::enable_shared_fr
 };
 
 /// The response to a request that the engine did not take.
-HttpResponse refused_submission(Submission submission);
+HttpResponse refused_submission(EngineLoop::Ticket const& ticket);
 
 }  // namespace windlass

@@ -17,7 +17,26 @@ EngineLoop::EngineLoop(EngineLoopConfig const& config, PostToLoop post)
   for (int i = 0; i < config_.loops; ++i) mailboxes_.push_back(std::make_unique<Mailbox>());
 }
 
-EngineLoop::Ticket EngineLoop::submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener) {
+/// Whether the requests can be done in time, as far as the pace so far tells.
+DeadlinePlan EngineLoop::plan(std::span<Request const> requests, Microseconds deadline_us) const {
+  DeadlineInput input{.left_us = deadline_us - now_us(), .tokens_ahead = waiting_tokens_};
+  for (Request const& request : requests) {
+    SamplingParameters const& sampling = request.sampling;
+    bool const all = sampling.ignore_eos && sampling.stop.empty() && sampling.stop_token_ids.empty();
+    input.prompt_tokens += std::int64_t(request.prompt.size());
+    input.least_tokens = std::max<std::int64_t>(input.least_tokens, all ? sampling.max_tokens : sampling.min_tokens);
+  }
+  std::lock_guard const lock(counters_mutex_);
+  input.us_per_prompt_token = pace_.us_per_prompt_token;
+  input.us_per_step = Microseconds(pace_.us_per_step);
+  return plan_deadline(input);
+}
+
+EngineLoop::Ticket EngineLoop::submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener,
+                                      RequestTerms const& terms) {
+  if (terms.deadline_us != never_us)
+    if (auto const verdict = plan(requests, terms.deadline_us); verdict.verdict == DeadlinePlan::Verdict::too_late)
+      return {.submission = Submission::too_late, .retry_us = verdict.retry_us};
   Ticket ticket{.submission = Submission::accepted, .count = requests.size()};
   std::lock_guard const lock(orders_mutex_);
   if (draining_) return {.submission = Submission::draining};
@@ -27,7 +46,8 @@ EngineLoop::Ticket EngineLoop::submit(std::vector<Request> requests, std::shared
   ticket.first = RequestId(next_id_.fetch_add(requests.size()));
   for (std::size_t i = 0; i < requests.size(); ++i) {
     requests[i].id = RequestId(number(ticket.first) + i);
-    new_requests_.push_back({std::move(requests[i]), listener});
+    waiting_tokens_ += std::int64_t(requests[i].prompt.size());
+    new_requests_.push_back({std::move(requests[i]), listener, terms});
   }
   orders_came_.notify_one();
   return ticket;
@@ -60,6 +80,7 @@ int EngineLoop::run(RequestRunner& runner, std::function<bool()> const& drain_wa
           text("draining: finishing ", open_count_.load(), " requests, at most ", config_.drain_us / 1'000'000, " s"));
     }
     take_orders(runner);
+    end_overdue(runner);
     if (deadline_us != never_us && (open_.empty() || now_us() >= deadline_us)) break;
     runner.step();
     hand_out(runner);
@@ -73,20 +94,58 @@ void EngineLoop::take_orders(RequestRunner& runner) {
   std::vector<RequestId> gone;
   {
     std::unique_lock lock(orders_mutex_);
-    if (runner.idle() && !draining_)
+    if (runner.idle() && waiting_.empty() && !draining_)
       orders_came_.wait_for(lock, patience, [&] { return !new_requests_.empty() || !cancelled_.empty(); });
     fresh.swap(new_requests_);
     gone.swap(cancelled_);
   }
   for (NewRequest& next : fresh) {
-    open_.emplace(next.request.id, std::move(next.listener));
-    runner.submit(std::move(next.request));
+    open_.emplace(next.request.id, Open{std::move(next.listener), next.terms.user});
+    if (next.terms.deadline_us != never_us) deadlines_.emplace(next.terms.deadline_us, next.request.id);
+    waiting_.add(next.terms.user, std::move(next.request));
   }
-  for (RequestId const id : gone) {
-    if (open_.erase(id) == 0) continue;  // finished meanwhile
-    --open_count_;
-    runner.cancel(id);
+  for (RequestId const id : gone) drop(runner, id);
+  feed(runner);
+}
+
+/// As many as the engine has room for; the others' turns are decided when there is room again.
+void EngineLoop::feed(RequestRunner& runner) {
+  if (waiting_.empty()) return;
+  EngineCounters const now = runner.counters();
+  for (int held = now.running + now.waiting; held < config_.max_in_engine; ++held) {
+    auto next = waiting_.next();
+    if (!next) return;
+    waiting_tokens_ -= std::int64_t(next->prompt.size());
+    runner.submit(std::move(*next));
   }
+}
+
+/// Forgets a request, wherever it is; nothing where it has finished.
+void EngineLoop::drop(RequestRunner& runner, RequestId request) {
+  auto const at = open_.find(request);
+  if (at == open_.end()) return;
+  if (auto const waited = waiting_.take(request))
+    waiting_tokens_ -= std::int64_t(waited->prompt.size());
+  else
+    runner.cancel(request);
+  open_.erase(at);
+  --open_count_;
+}
+
+/// Ends requests whose deadline is over.
+void EngineLoop::end_overdue(RequestRunner& runner) {
+  bool any = false;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us()) {
+    RequestId const id = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    if (!open_.contains(id)) continue;
+    Answer late{.id = id, .error = "the request's deadline is over (deadline_ms)"};
+    late.error_is_input = false;
+    add_news(id, std::move(late));
+    drop(runner, id);
+    any = true;
+  }
+  if (any) deliver();
 }
 
 void EngineLoop::hand_out(RequestRunner& runner) {
@@ -96,17 +155,33 @@ void EngineLoop::hand_out(RequestRunner& runner) {
   }
   for (Answer& answer : runner.take_answers()) {
     RequestId const id = answer.id;
+    if (auto const at = open_.find(id); at != open_.end())
+      for (Choice const& choice : answer.choices) waiting_.charge(at->second.user, std::int64_t(choice.tokens.size()));
     add_news(id, std::move(answer));
     if (open_.erase(id) > 0) --open_count_;
   }
-  publish(runner.counters());  // before anyone can have the answers that they count
+  EngineCounters const now = runner.counters();
+  measure(now);
+  publish(now);  // before anyone can have the answers that they count
   deliver();
+}
+
+/// What the last step tells of the pace: one with a long prompt part, or one without any.
+void EngineLoop::measure(EngineCounters const& now) {
+  constexpr double weight = 0.2;
+  constexpr std::int64_t telling_tokens = 64;
+  std::lock_guard const lock(counters_mutex_);
+  auto const busy_us = double(now.busy_us - counters_.busy_us);
+  std::int64_t const prompt = now.prompt_tokens - counters_.prompt_tokens, steps = now.steps - counters_.steps;
+  auto const learn = [&](double& value, double seen) { value = value == 0 ? seen : value + weight * (seen - value); };
+  if (prompt >= telling_tokens) learn(pace_.us_per_prompt_token, busy_us / double(prompt));
+  if (prompt == 0 && steps > 0) learn(pace_.us_per_step, busy_us / double(steps));
 }
 
 void EngineLoop::add_news(RequestId request, std::variant<ChoiceDelta, Answer> what) {
   auto const at = open_.find(request);
   if (at == open_.end()) return;  // cancelled
-  outgoing_[std::size_t(at->second->loop())].emplace_back(at->second, std::move(what));
+  outgoing_[std::size_t(at->second.listener->loop())].emplace_back(at->second.listener, std::move(what));
 }
 
 /// Moves this step's news into the mailboxes; one call of post_ per loop, however many there are.
@@ -146,8 +221,9 @@ void EngineLoop::read_mail(Mailbox& mailbox) {
 /// Ends what a drain's deadline has left.
 int EngineLoop::cut_off(RequestRunner& runner) {
   int const left = int(open_.size());
-  for (auto const& [id, listener] : open_) {
-    runner.cancel(id);
+  for (auto const& [id, open] : open_) {
+    auto const& listener = open.listener;
+    if (!waiting_.take(id)) runner.cancel(id);
     Answer answer{.id = id, .error = "the server ends, and its drain time is over; ask again elsewhere"};
     answer.error_is_input = false;
     outgoing_[std::size_t(listener->loop())].emplace_back(listener, std::move(answer));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -12,6 +13,8 @@
 #include <vector>
 
 #include "src/core/clock.hpp"
+#include "src/policy/deadline.hpp"
+#include "src/serve/online/fair_queue.hpp"
 #include "src/serve/request_runner.hpp"
 
 namespace windlass {
@@ -25,9 +28,16 @@ class AnswerListener {
   virtual void on_answer(Answer answer) = 0;
 };
 
-enum class Submission : std::uint8_t { accepted, queue_full, draining };
+enum class Submission : std::uint8_t { accepted, queue_full, too_late, draining };
+
+/// Whose requests they are, and when they must be done.
+struct RequestTerms {
+  std::string user;
+  Microseconds deadline_us = never_us;
+};
 
 struct EngineLoopConfig {
+  int max_in_engine = 1024;              ///< sequences that it holds; what waits behind them is shared out fairly
   int max_open_requests = 1024;          ///< prompts that run or wait; more are refused
   std::size_t max_waiting_news = 65536;  ///< for a loop; the engine waits where it falls that far behind
   int loops = 1;                         ///< threads that listeners belong to
@@ -50,8 +60,10 @@ class EngineLoop {
     Submission submission = Submission::draining;
     RequestId first{};  ///< the requests have this id and the following ones
     std::size_t count = 0;
+    Microseconds retry_us = 0;  ///< where it is too late: after so long it may be possible
   };
-  Ticket submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener);
+  Ticket submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener,
+                RequestTerms const& terms = {});
   void cancel(Ticket const& ticket);
   bool draining() const { return draining_; }
   int open_requests() const { return open_count_; }
@@ -70,9 +82,23 @@ class EngineLoop {
   struct NewRequest {
     Request request;
     std::shared_ptr<AnswerListener> listener;
+    RequestTerms terms;
+  };
+  struct Open {
+    std::shared_ptr<AnswerListener> listener;
+    std::string user;
+  };
+  /// How long things take, as measured lately; 0: not known.
+  struct Pace {
+    double us_per_prompt_token = 0, us_per_step = 0;
   };
 
+  DeadlinePlan plan(std::span<Request const> requests, Microseconds deadline_us) const;
   void take_orders(RequestRunner& runner);
+  void feed(RequestRunner& runner);
+  void drop(RequestRunner& runner, RequestId request);
+  void end_overdue(RequestRunner& runner);
+  void measure(EngineCounters const& now);
   void hand_out(RequestRunner& runner);
   void add_news(RequestId request, std::variant<ChoiceDelta, Answer> what);
   void deliver();
@@ -90,12 +116,17 @@ class EngineLoop {
   std::atomic<int> open_count_ = 0;
   std::atomic<std::uint64_t> next_id_ = 1;
 
-  std::unordered_map<RequestId, std::shared_ptr<AnswerListener>> open_;  ///< the engine's thread only
-  std::vector<std::vector<News>> outgoing_;                              ///< [loops], of this step
-  std::vector<std::unique_ptr<Mailbox>> mailboxes_;                      ///< [loops]
+  // The engine's thread only.
+  std::unordered_map<RequestId, Open> open_;
+  FairQueue waiting_;
+  std::multimap<Microseconds, RequestId> deadlines_;
+  std::vector<std::vector<News>> outgoing_;          ///< [loops], of this step
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;  ///< [loops]
 
+  std::atomic<std::int64_t> waiting_tokens_ = 0;  ///< of prompts that the engine has not got yet
   mutable std::mutex counters_mutex_;
   EngineCounters counters_;
+  Pace pace_;
 };
 
 }  // namespace windlass

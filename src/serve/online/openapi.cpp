@@ -57,6 +57,10 @@ constexpr std::string_view sampling_fields = R"(
 "ignore_eos": {"type": ["boolean", "null"]},
 "skip_special_tokens": {"type": ["boolean", "null"]},
 "prompt_logprobs": {"type": ["integer", "null"], "minimum": 0},
+"prompt_logprobs_start": {"type": ["integer", "null"], "minimum": 0},
+"return_tokens_as_token_ids": {"type": ["boolean", "null"]},
+"priority": {"type": ["integer", "null"], "minimum": -1000000, "maximum": 1000000},
+"deadline_ms": {"type": ["integer", "null"], "minimum": 1},
 "truncate_prompt_tokens": {"type": ["integer", "null"], "minimum": -1},
 "return_token_ids": {"type": ["boolean", "null"]},
 "response_format": {"type": ["object", "null"], "required": ["type"], "properties": {
@@ -82,6 +86,7 @@ constexpr std::string_view chat_fields = R"(
 "logprobs": {"type": ["boolean", "null"]},
 "top_logprobs": {"type": ["integer", "null"], "minimum": 0},
 "max_completion_tokens": {"type": ["integer", "null"], "minimum": 0},
+"include_reasoning": {"type": ["boolean", "null"]},
 "add_generation_prompt": {"type": ["boolean", "null"]},
 "continue_final_message": {"type": ["boolean", "null"]},
 "chat_template_kwargs": {"type": ["object", "null"]},)";

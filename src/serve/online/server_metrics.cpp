@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "src/core/text.hpp"
+#include "src/serve/json_text.hpp"
 
 namespace windlass {
 namespace {
@@ -98,6 +99,18 @@ std::string ServerMetrics::text(ServerState const& state) const {
   write_engine(out, state);
   write_requests(out, state);
   return out;
+}
+
+std::string ServerMetrics::users_report() const {
+  std::lock_guard const lock(mutex_);
+  JsonText out;
+  out.begin_object();
+  for (auto const& [user, totals] : users_) {
+    out.key(user).begin_object().member("requests", totals.requests).member("prompt_tokens", totals.prompt_tokens);
+    out.member("cached_tokens", totals.cached_tokens).member("completion_tokens", totals.generated_tokens).end_object();
+  }
+  out.end_object();
+  return out.take();
 }
 
 void ServerMetrics::write_engine(std::string& out, ServerState const& state) const {

@@ -55,6 +55,8 @@ class ServerMetrics {
   void count_finished(FinishedRequest const& finished);
   void count_cancelled();  ///< the client left
   std::string text(ServerState const& state) const;
+  /// {"USER": {"requests", "prompt_tokens", "cached_tokens", "completion_tokens"}}.
+  std::string users_report() const;
 
  private:
   struct UserTotals {
