@@ -13,7 +13,7 @@
 #include "bench/roofline.hpp"
 #include "src/core/clock.hpp"
 #include "src/engine/aligned_array.hpp"
-#include "src/engine/canonical_slices.hpp"
+#include "src/model/canonical_slices.hpp"
 
 namespace windlass::bench {
 namespace {

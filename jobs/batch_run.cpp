@@ -82,17 +82,21 @@ void BatchRun::together(Attempt attempt) {
 void BatchRun::set_up() {
   auto const recorded = output_->recorded_arithmetic();
   from_rank_0(place_.mpi, recorded.value_or(""));
+  auto shared = share_weights(plan_, options_.engine.model);
   together([&] {
-    setup_ = set_up_engine(options_.engine, recorded, plan_.own_place());
+    setup_ = load_engine(options_.engine, recorded, plan_.own_place(), shared ? &*shared : nullptr);
     output_->begin(options_, *setup_);
   });
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
+  std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
+  if (place_.mpi.uses_mpi()) collective = make_collective(plan_.own_ranks());
+  together([&] { start_engine(*setup_, options_.engine, plan_.own_place(), std::move(collective)); });
   if (place_.mpi.place().world_ranks > 1) set_up_cluster();
 }
 
 void BatchRun::set_up_cluster() {
-  Engine* const engine = plan_.computes() ? setup_->engine.get() : nullptr;
-  cluster_ = std::make_unique<Cluster>(place_.mpi, plan_, engine, options_.transport);
+  EngineSetup const* const computes = plan_.computes() ? setup_.get() : nullptr;
+  cluster_ = std::make_unique<Cluster>(place_.mpi, plan_, computes, options_.transport);
   DistributedConfig config{.spare_ranks = plan_.layout.spare_ranks,
                            .kill_rank = [this](int rank) { return place_.watch.kill(rank); }};
   std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
@@ -112,8 +116,8 @@ void BatchRun::announce() const {
   Model const& model = setup_->model;
   log_info(text("version ", program_version(), " (", program_commit(), "): ", options_.engine.model.path, ", ",
                 model.spec.architecture, ", loaded in ", int(model.load_seconds * 1000), " ms; ", setup_->arithmetic,
-                ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)), " for ",
-                setup_->kv_tokens(), " tokens"));
+                ", ", setup_->threads, " threads, KV cache of ", bytes_text(std::uint64_t(setup_->kv_bytes)),
+                setup_->engine ? text(" for ", setup_->kv_tokens(), " tokens") : ""));
   if (cluster_ && recovery_of(process_environment()) == Recovery::off)
     log_info(
         "started without recovery: the death of a rank ends the job, and the same command goes on from there; "
@@ -126,8 +130,9 @@ void BatchRun::announce() const {
 }
 
 BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
-  EngineRunner local(*setup_->engine);
-  RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : local;
+  std::unique_ptr<RequestRunner> local;
+  if (!remote_) local = std::make_unique<EngineRunner>(*setup_->engine);
+  RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : *local;
   start_us_ = now_us();
   BatchJob job({.runner = runner,
                 .input = input,

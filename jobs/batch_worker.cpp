@@ -9,12 +9,24 @@
 namespace windlass {
 namespace {
 
-/// Empty, or why the engine could not be made.
-std::string try_set_up(BatchOptions const& options, ClusterPlan const& plan, std::string const& arithmetic,
-                       std::unique_ptr<EngineSetup>& setup) {
+/// Empty, or why the model could not be loaded.
+std::string try_load(BatchOptions const& options, ClusterPlan const& plan, std::string const& arithmetic,
+                     std::unique_ptr<EngineSetup>& setup) {
+  auto shared = share_weights(plan, options.engine.model);
   try {
     auto const recorded = arithmetic.empty() ? std::nullopt : std::optional(arithmetic);
-    if (plan.computes()) setup = set_up_engine(options.engine, recorded, plan.own_place());
+    if (plan.computes()) setup = load_engine(options.engine, recorded, plan.own_place(), shared ? &*shared : nullptr);
+  } catch (std::exception const& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// Empty, or why the engine could not be made.
+std::string try_start(BatchOptions const& options, ClusterPlan const& plan, EngineSetup* setup,
+                      std::unique_ptr<Collective> collective) {
+  try {
+    if (setup != nullptr) start_engine(*setup, options.engine, plan.own_place(), std::move(collective));
   } catch (std::exception const& error) {
     return error.what();
   }
@@ -26,9 +38,10 @@ int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   agree(job, "");  // rank 0 has opened the output
   std::string const arithmetic = from_rank_0(job, "");
   std::unique_ptr<EngineSetup> setup;
-  agree(job, try_set_up(options, plan, arithmetic, setup));
+  agree(job, try_load(options, plan, arithmetic, setup));
   agree_on(job, setup ? model_and_arithmetic(*setup) : "");
-  Cluster cluster(job, plan, setup ? setup->engine.get() : nullptr, options.transport);
+  agree(job, try_start(options, plan, setup.get(), make_collective(plan.own_ranks())));
+  Cluster cluster(job, plan, setup.get(), options.transport);
   watch.on_end([](ProcessEnd end) {
     if (end.world_rank == 0 || end.world_rank == ProcessEnd::launcher)
       leave(exit_again, text(end.world_rank == 0 ? "rank 0" : "the launcher",
@@ -37,6 +50,7 @@ int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   WorkerEnd const end = cluster.run_worker();
   if (end == WorkerEnd::controller_lost)
     leave(exit_again, "rank 0 has been silent for too long: the job is lost; finished answers are safe");
+  if (end == WorkerEnd::instance_lost) leave(exit_failed);
   int const code = end == WorkerEnd::done ? exit_done : exit_failed;
   watch.on_end([code](ProcessEnd) { leave(code); });  // whoever ends now, no MPI call would return
   if (cluster.has_losses()) leave(code);

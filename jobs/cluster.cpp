@@ -10,6 +10,7 @@
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
 #include "src/kv/page_pool.hpp"
+#include "src/model/placed_load.hpp"
 
 namespace windlass {
 namespace {
@@ -23,9 +24,9 @@ std::vector<std::string> say(MpiJob const& job, std::string const& words) {
   return all;
 }
 
-std::vector<PoolRegion> regions_of(Engine const& engine) {
+std::vector<PoolRegion> regions_of(std::span<LayerGroup const> groups) {
   std::vector<PoolRegion> regions;
-  for (LayerGroup const& group : engine.groups()) {
+  for (LayerGroup const& group : groups) {
     PagePool const& pool = *group.pool;
     regions.push_back({.base = pool.bytes(PageId{pool.first_page()}).data(),
                        .page_bytes = pool.shape().page_bytes(),
@@ -59,9 +60,8 @@ std::vector<KvLink> links_of(LayoutPlan const& layout) {
 }
 
 /// Windows if every rank could make its own, else messages.
-std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan const& plan, Engine const* engine,
-                                              std::string const& wanted) {
-  auto const pools = engine != nullptr ? regions_of(*engine) : std::vector<PoolRegion>();
+std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan const& plan,
+                                              std::vector<PoolRegion> const& pools, std::string const& wanted) {
   std::unique_ptr<KvTransport> windows;
   std::string problem;
   if (wanted != "message") {
@@ -82,10 +82,9 @@ std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan con
 
 void refuse_degrees(LayoutPlan const& plan) {
   for (PlannedInstance const& instance : plan.instances)
-    if (instance.tp * instance.pp > 1)
+    if (instance.pp > 1)
       throw InputError(text("--layout ", to_text(plan.layout),
-                            ": this version computes an instance on one rank; leave "
-                            "out tp and pp"));
+                            ": this version has no pipeline stages; leave out pp, or use tp instead"));
 }
 
 }  // namespace
@@ -106,7 +105,22 @@ EnginePlace ClusterPlan::own_place() const {
   return {.cpus = cores_of_rank(map, world_rank),
           .host_ranks = map.ranks_on(map.host_of[std::size_t(world_rank)]),
           .after_prompt = own != nullptr && own->role == Role::prefill ? AfterPrompt::hold : AfterPrompt::decode,
+          .tensor_parallel = {.degree = own != nullptr ? own->tp : 1, .rank = own_ranks().instance_rank},
+          .computes = computes(),
           .record_suffix = world_rank > 0 ? text(".rank", world_rank) : ""};
+}
+
+InstanceRanks ClusterPlan::own_ranks() const {
+  PlannedInstance const* const own = own_instance();
+  InstanceRanks ranks{.world_ranks = {}, .job_epoch = job_epoch};
+  if (own == nullptr) return ranks;
+  ranks.world_ranks = own->ranks;
+  for (std::size_t i = 0; i < own->ranks.size(); ++i) {
+    auto const rank = std::size_t(own->ranks[i]);
+    if (int(rank) == world_rank) ranks.instance_rank = int(i);
+    if (map.host_of[rank] != map.host_of[std::size_t(own->ranks.front())]) ranks.reach = InstanceReach::several_hosts;
+  }
+  return ranks;
 }
 
 bool ClusterPlan::hands_over_kv() const {
@@ -124,6 +138,26 @@ ClusterPlan plan_cluster(MpiJob const& job, Layout const& wanted) {
   refuse_degrees(plan.layout);
   plan.job_epoch = std::stoull(from_rank_0(job, std::to_string(now_us())));
   return plan;
+}
+
+/// A rank that cannot measure shares nothing: loading tells why.
+std::optional<SharedWeights> share_weights(ClusterPlan const& plan, ModelConfig const& config) {
+  if (plan.map.ranks.size() == 1) return std::nullopt;
+  WeightWish wish{.key = "", .bytes = 0, .job_epoch = plan.job_epoch};
+  int const host = plan.map.host_of[std::size_t(plan.world_rank)];
+  bool const may_share = plan.map.ranks_on(host) > 1 && plan.computes();
+  if (may_share) {
+    ModelConfig own = config;
+    own.tensor_parallel = plan.own_place().tensor_parallel;
+    try {
+      ThreadTeam team({.threads = 1});
+      wish.bytes = packed_bytes(own, team);
+      wish.key = text(host, ' ', own.tensor_parallel.degree, ' ', own.tensor_parallel.rank, ' ', wish.bytes);
+    } catch (std::exception const&) {
+      wish.bytes = 0;
+    }
+  }
+  return share_weights(wish);
 }
 
 void agree(MpiJob const& job, std::string const& problem) {
@@ -153,40 +187,60 @@ std::string model_and_arithmetic(EngineSetup const& setup) {
   return text("arithmetic ", setup.arithmetic, ", model ", to_hex(setup.model.identity));
 }
 
-Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, Engine* engine, std::string const& transport) {
-  if (plan.hands_over_kv()) transport_ = choose_transport(job, plan, engine, transport);
+Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, std::string const& transport) {
+  Engine* const engine = setup != nullptr ? setup->engine.get() : nullptr;
+  bool const leads_others = engine != nullptr && setup->collective->degree() > 1;
+  if (plan.hands_over_kv() && leads_others)
+    staging_ = std::make_unique<KvStaging>(*engine, setup->model, *setup->collective);
+  std::vector<PoolRegion> pools;
+  if (engine != nullptr) pools = regions_of(staging_ ? staging_->groups() : engine->groups());
+  if (plan.hands_over_kv()) transport_ = choose_transport(job, plan, pools, transport);
   if (transport_) transport_name_ = windlass::transport_name(transport_->kind());
   CourierConfig config{.job_epoch = plan.job_epoch};
   for (int rank = 0; rank < job.place().world_ranks; ++rank)
     if (rank != plan.world_rank && (plan.world_rank == 0 || rank == 0)) config.heartbeat_ranks.push_back(rank);
   if (plan.world_rank == 0) config.failures_to = 0;
   courier_ = std::make_unique<Courier>(config);
+  if (setup != nullptr && setup->follower)
+    follower_ = std::make_unique<FollowerWorker>(*setup->follower, *courier_, WorkerConfig{});
   if (engine == nullptr) return;
-  if (transport_)
-    exchange_ = std::make_unique<KvExchange>(*courier_, *transport_, regions_of(*engine), KvExchangeConfig{});
-  worker_ = std::make_unique<Worker>(*engine, *courier_, exchange_.get(), WorkerConfig{});
+  if (transport_) exchange_ = std::make_unique<KvExchange>(*courier_, *transport_, pools, KvExchangeConfig{});
+  worker_ = std::make_unique<Worker>(*engine, *courier_, exchange_.get(), WorkerConfig{.staging = staging_.get()});
 }
 
 /// Whoever uses MPI on the courier's thread goes first; windows are freed when the thread is gone.
 Cluster::~Cluster() {
   join_worker();
   worker_.reset();
+  follower_.reset();
   exchange_.reset();
   courier_.reset();
 }
 
-bool Cluster::has_losses() const { return has_losses_ || (worker_ && worker_->knows_of_losses()); }
+bool Cluster::has_losses() const {
+  return has_losses_ || (worker_ && worker_->knows_of_losses()) || (follower_ && follower_->knows_of_losses());
+}
 
 void Cluster::start_worker() {
-  if (worker_) thread_ = std::jthread([this] { worker_->run(); });
+  if (worker_ || follower_) thread_ = std::jthread([this] { work(); });
 }
 
 void Cluster::join_worker() {
   if (thread_.joinable()) thread_.join();
 }
 
+/// A broken instance is the controller's to replace.
+WorkerEnd Cluster::work() {
+  try {
+    return worker_ ? worker_->run() : follower_->run();
+  } catch (InstanceBroken const& error) {
+    log_warning(text("rank ", courier_->world_rank(), ": ", error.what()));
+    return WorkerEnd::instance_lost;
+  }
+}
+
 WorkerEnd Cluster::run_worker() {
-  if (worker_) return worker_->run();
+  if (worker_ || follower_) return work();
   constexpr auto patience = std::chrono::milliseconds(200);
   WorkerConfig const config;
   for (;;) {

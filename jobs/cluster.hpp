@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "jobs/engine_setup.hpp"
+#include "mpi/collectives.hpp"
 #include "mpi/courier.hpp"
 #include "mpi/job.hpp"
 #include "mpi/job_map.hpp"
 #include "mpi/kv_exchange.hpp"
 #include "src/policy/layout_plan.hpp"
+#include "src/serve/follower_worker.hpp"
 #include "src/serve/worker.hpp"
 
 namespace windlass {
@@ -29,12 +31,16 @@ struct ClusterPlan {
   /// Whether this rank loads the model: a spare rank takes over at once.
   bool computes() const { return own_instance() != nullptr || is_spare(world_rank); }
   EnginePlace own_place() const;
+  InstanceRanks own_ranks() const;
   bool hands_over_kv() const;  ///< there are prefill instances
 };
 
 /// Collective over the job. Throws the same InputError on every rank where the layout cannot be, or asks for degrees
 /// that this version does not compute.
 ClusterPlan plan_cluster(MpiJob const& job, Layout const& wanted);
+
+/// Collective over the job: ranks of a host that hold the same shard get memory for one copy of it.
+std::optional<SharedWeights> share_weights(ClusterPlan const& plan, ModelConfig const& config);
 
 /// Collective: every rank says what is wrong with it (nothing: empty). Throws one InputError that names the first rank
 /// with a problem on all of them, so that all leave together.
@@ -50,28 +56,32 @@ std::string model_and_arithmetic(EngineSetup const& setup);
 /// The running job of one rank: its courier, its transport, its worker.
 class Cluster {
  public:
-  /// Collective over the job. `engine` is null on a rank that computes nothing, and outlives this. `transport`: auto,
+  /// Collective over the job. `setup` is null on a rank that computes nothing, and outlives this. `transport`: auto,
   /// window or message.
-  Cluster(MpiJob const& job, ClusterPlan const& plan, Engine* engine, std::string const& transport);
+  Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, std::string const& transport);
   ~Cluster();
 
   Courier& courier() { return *courier_; }
   std::string const& transport_name() const { return transport_name_; }
   KvCounters kv_counters() const { return exchange_ ? exchange_->counters() : KvCounters{}; }
 
-  /// The worker's loop on a thread of its own (rank 0, beside the controller); without an engine nothing.
+  /// The worker's loop on a thread of its own (rank 0, beside the controller); without an instance nothing.
   void start_worker();
   void join_worker();
-  /// The worker's loop until the controller ends it; without an engine it waits for that end.
+  /// The worker's loop until the controller ends it; without an instance it waits for that end.
   WorkerEnd run_worker();
   /// Ranks were lost: the process has to leave by _exit, MPI_Finalize would wait for them.
   bool has_losses() const;
 
  private:
+  WorkerEnd work();
+
   std::unique_ptr<KvTransport> transport_;
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<KvExchange> exchange_;
-  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<KvStaging> staging_;        ///< of the leader of an instance of several ranks, where KV moves
+  std::unique_ptr<Worker> worker_;            ///< of an instance's leader
+  std::unique_ptr<FollowerWorker> follower_;  ///< of its other ranks
   std::string transport_name_;
   bool has_losses_ = false;  // of a rank without a worker
   std::jthread thread_;

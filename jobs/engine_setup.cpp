@@ -10,6 +10,7 @@
 #include "src/core/text.hpp"
 #include "src/engine/arithmetic.hpp"
 #include "src/engine/forward_pass.hpp"
+#include "src/model/placed_load.hpp"
 
 namespace windlass {
 namespace {
@@ -42,7 +43,7 @@ Operations const& choose_backend(std::string const& wanted, std::optional<std::s
 std::size_t block_bytes(EngineSetup const& setup, EngineOptions const& options) {
   ModelSpec const& spec = setup.model.spec;
   return KvShape{.layers = int(spec.layers.size()),
-                 .kv_heads = spec.kv_heads,
+                 .kv_heads = setup.model.shard.kv_heads.size(),
                  .head_dim = spec.head_dim,
                  .format = kv_format(options.model.precision, *setup.operations)}
       .page_bytes();
@@ -73,11 +74,25 @@ std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options, in
   return bytes;
 }
 
+Model load_shared(ModelConfig const& config, SharedWeights& shared, ThreadTeam& team) {
+  bool const packs = shared.part() == SharedWeights::Part::packs;
+  WeightMemory const memory{
+      .bytes = shared.bytes(), .owner = shared.owner(), .filling = packs ? Filling::here : Filling::elsewhere};
+  try {
+    Model model = load_model(config, memory, team);
+    packs ? shared.tell(true) : shared.wait();
+    return model;
+  } catch (...) {
+    if (packs) shared.tell(false);
+    throw;
+  }
+}
+
 }  // namespace
 
-std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
-                                           std::optional<std::string> const& recorded_arithmetic,
-                                           EnginePlace const& place) {
+std::unique_ptr<EngineSetup> load_engine(EngineOptions const& options,
+                                         std::optional<std::string> const& recorded_arithmetic,
+                                         EnginePlace const& place, SharedWeights* shared) {
   auto setup = std::make_unique<EngineSetup>();
   setup->cores = find_cores();
   if (!place.cpus.empty()) setup->cores.cpus = place.cpus;
@@ -87,22 +102,46 @@ std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
   auto cpus = setup->cores.cpus;
   cpus.resize(std::size_t(setup->threads));
   setup->team = std::make_unique<ThreadTeam>(ThreadTeamConfig{.threads = setup->threads, .cpus = std::move(cpus)});
-  setup->model = load_model(options.model, *setup->team);
+  if (place.tensor_parallel.degree > 1 && std::string(setup->operations->name) == "reference")
+    throw InputError(
+        "--backend reference computes on one rank (it rounds once per sum, so its sums cannot be put together); take "
+        "another backend, or a layout without tp");
+  ModelConfig config = options.model;
+  config.tensor_parallel = place.tensor_parallel;
+  WeightMemory const memory{.bytes = {}, .owner = nullptr, .filling = place.computes ? Filling::here : Filling::nobody};
+  setup->model =
+      shared != nullptr ? load_shared(config, *shared, *setup->team) : load_model(config, memory, *setup->team);
   setup->kv_bytes = kv_bytes(*setup, options, place.host_ranks);
   if (!options.record_file.empty())
     setup->plan_log = std::make_unique<PlanFile>(options.record_file + place.record_suffix);
+  return setup;
+}
+
+void start_engine(EngineSetup& setup, EngineOptions const& options, EnginePlace const& place,
+                  std::unique_ptr<Collective> collective) {
   EngineConfig const config{.precision = options.model.precision,
                             .max_sequences = options.max_num_seqs,
                             .chunk_tokens = options.max_num_batched_tokens,
-                            .kv_bytes = setup->kv_bytes,
+                            .kv_bytes = setup.kv_bytes,
                             .prefix_reuse = options.prefix_reuse,
                             .after_prompt = place.after_prompt,
-                            .plan_log = setup->plan_log.get()};
-  setup->engine = std::make_unique<Engine>(setup->model, config, *setup->operations, setup->collective, *setup->team);
-  if (setup->kv_tokens() < setup->model.max_model_len)
-    log_warning(text("the KV cache holds ", setup->kv_tokens(), " tokens, fewer than the context of ",
-                     setup->model.max_model_len,
+                            .plan_log = setup.plan_log.get()};
+  setup.collective = std::move(collective);
+  if (setup.collective->instance_rank() > 0) {
+    setup.follower = std::make_unique<Follower>(setup.model, config, *setup.operations, *setup.collective, *setup.team);
+    return;
+  }
+  setup.engine = std::make_unique<Engine>(setup.model, config, *setup.operations, *setup.collective, *setup.team);
+  if (setup.kv_tokens() < setup.model.max_model_len)
+    log_warning(text("the KV cache holds ", setup.kv_tokens(), " tokens, fewer than the context of ",
+                     setup.model.max_model_len,
                      ": longer requests are refused; raise --kv-cache-memory or lower --max-model-len"));
+}
+
+std::unique_ptr<EngineSetup> set_up_engine(EngineOptions const& options,
+                                           std::optional<std::string> const& recorded_arithmetic) {
+  auto setup = load_engine(options, recorded_arithmetic, {}, nullptr);
+  start_engine(*setup, options, {}, std::make_unique<LocalCollective>());
   return setup;
 }
 

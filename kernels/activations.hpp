@@ -39,6 +39,8 @@ struct Activations {
   std::int64_t factor_index(std::int64_t token, std::int64_t group) const {
     return (token / activation_tile * groups() + group) * activation_tile + token % activation_tile;
   }
+  /// The rows from `token` on, a multiple of activation_tile.
+  Activations from_token(std::int64_t token) const;
   /// Index into the int8 codes.
   std::int64_t code_index(std::int64_t token, std::int64_t column) const {
     return factor_index(token, column / group_size) * group_size + column % group_size;

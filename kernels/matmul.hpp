@@ -28,8 +28,8 @@ struct MatMul {
   Activations x;              ///< format = activation_format(weight->format, precision)
   PackedMatrix const* weight = nullptr;
   float const* bias = nullptr;  ///< [16 * panels], or null
-  Slices slices;
-  int tokens = 0;  ///< 0 is legal
+  Slices slices;                ///< only groups [borders[0], borders[count]) are summed
+  int tokens = 0;               ///< 0 is legal
   Accumulate accumulate = Accumulate::store;
 };
 /// Sequential, in double; scales as above. Differs from the backends by rounding only (relative 1e-5 of sum |x w|).

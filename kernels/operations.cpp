@@ -25,7 +25,8 @@ constexpr Operations reference_operations{.name = "reference",
                                           .log_normalizer = reference::log_normalizer,
                                           .route_experts = reference::route_experts,
                                           .gather_rows = reference::gather_rows,
-                                          .combine_expert = reference::combine_expert};
+                                          .combine_expert = reference::combine_expert,
+                                          .sum_partials = reference::sum_partials};
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include "kernels/moe.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rope.hpp"
+#include "kernels/sum_partials.hpp"
 
 namespace windlass {
 
@@ -32,6 +33,7 @@ struct Operations {
   void (*route_experts)(RouteExperts const&, Queue const&) = nullptr;
   void (*gather_rows)(GatherRows const&, Queue const&) = nullptr;
   void (*combine_expert)(CombineExpert const&, Queue const&) = nullptr;
+  void (*sum_partials)(SumPartials const&, Queue const&) = nullptr;
 };
 
 /// The backends that this build has and this machine can run, fastest last; `reference` is always the first.

@@ -34,7 +34,7 @@ std::int64_t file_row(RowSource const& source, std::int64_t row) {
 class SourcePiece {
  public:
   SourcePiece(PlacedSource const& placed, std::int64_t columns, std::int64_t first, std::int64_t last)
-      : placed_(placed), row_bytes_(row_bytes(placed.source->type, columns)) {
+      : placed_(placed), row_bytes_(row_bytes(placed.source->type, placed.source->columns_in_file(columns))) {
     begin_ = std::max(first, placed.first_row);
     end_ = std::min(last, placed.first_row + placed.source->rows);
     if (begin_ >= end_) return;
@@ -86,7 +86,7 @@ std::int64_t panels_per_piece(std::span<RowSource const> sources, std::int64_t c
   std::size_t widest = 1;
   std::int64_t head_panels = 1;  // a head whose rows are interleaved is read as a whole
   for (RowSource const& source : sources) {
-    widest = std::max(widest, row_bytes(source.type, columns) * panel_rows);
+    widest = std::max(widest, row_bytes(source.type, source.columns_in_file(columns)) * panel_rows);
     head_panels = std::max<std::int64_t>(head_panels, round_up(source.interleaved_head_dim, panel_rows) / panel_rows);
   }
   return round_up(std::clamp<std::int64_t>(std::int64_t(piece_bytes / widest), 1, 8), head_panels);
@@ -175,7 +175,10 @@ PackedMatrix pack(std::span<RowSource const> sources, std::int64_t columns, Pack
   std::vector<PlacedSource> placed;
   std::int64_t rows = 0;
   for (RowSource const& source : sources) {
-    ensure(columns % block_weights(source.type) == 0, "pack: columns are not whole blocks");
+    std::int64_t const in_file = source.columns_in_file(columns);
+    ensure(in_file % block_weights(source.type) == 0, "pack: columns are not whole blocks");
+    ensure(source.first_column % group_size == 0 && source.first_column + columns <= in_file,
+           "pack: a part of the columns starts at a group and ends inside of the row");
     placed.push_back({&source, rows});
     rows = round_up(rows + source.rows, source.fill_to);
   }
@@ -188,6 +191,7 @@ PackedMatrix pack(std::span<RowSource const> sources, std::int64_t columns, Pack
   WeightArena::Part const part = arena.allocate(matrix.size_bytes());
   matrix.bytes = part.bytes;
   matrix.owner = part.owner;
+  if (arena.filling() != Filling::here) return matrix;
   FirstException failure;
   team.for_parts(matrix.panels(), panels_per_piece(sources, columns), [&](std::int64_t first, std::int64_t last, int) {
     failure.guard([&] { pack_panels(matrix, part.bytes.data(), placed, first, last); });

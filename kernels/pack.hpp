@@ -51,6 +51,13 @@ struct RowSource {
   /// The packed rows of this source are filled up with zero rows to a multiple of it.
   int fill_to = 1;
   BlockScales scales;  ///< F8_E4M3 only
+  /// Where file_columns > 0: the file's rows have so many columns, and those from first_column on are packed, as many
+  /// as the packed matrix has. first_column is a multiple of 32.
+  std::int64_t file_columns = 0, first_column = 0;
+
+  std::int64_t columns_in_file(std::int64_t packed_columns) const {
+    return file_columns > 0 ? file_columns : packed_columns;
+  }
 };
 
 struct PackOptions {
@@ -68,8 +75,9 @@ struct PackedForm {
 PackedForm form_of(FileType type, Precision precision);
 PackedForm common_form(PackedForm a, PackedForm b);
 
-/// Packs the rows of `sources`, one source after the other. `columns` is a multiple of every source's block_weights.
-/// Parallel over panels; rethrows what a source's `read` throws.
+/// Packs the rows of `sources`, one source after the other. The columns in the file are a multiple of its
+/// block_weights. Parallel over panels; rethrows what a source's `read` throws. Where the arena's memory is
+/// not filled here, nothing is read: the matrix is where the other process's is.
 PackedMatrix pack(std::span<RowSource const> sources, std::int64_t columns, PackOptions const& options,
                   WeightArena& arena, ThreadTeam& team);
 

@@ -54,20 +54,22 @@ void store_q8_0(std::byte* to, Bytes row, std::int64_t group, int r) {
   std::memcpy(to + 512 + r * 2, block, 2);
 }
 
-/// Calls store(group bytes, row bytes, group, r) for every group and row.
+/// Calls store(group bytes, row bytes, the group's index in the file's row, r) for every group and row.
 template <class Store>
 void for_each_group(PackedMatrix const& m, std::byte* to, PanelRows const& rows, Store const& store) {
   std::size_t const bytes = m.group_bytes();
   for (std::int64_t g = 0; g < m.groups(); ++g)
     for (int r = 0; r < panel_rows; ++r)
-      if (rows[std::size_t(r)].bytes != nullptr) store(to + std::size_t(g) * bytes, rows[std::size_t(r)].bytes, g, r);
+      if (PanelRow const& row = rows[std::size_t(r)]; row.bytes != nullptr)
+        store(to + std::size_t(g) * bytes, row.bytes, g + row.source->first_column / group_size, r);
 }
 
 /// Weights of `Value` bytes each, `together` of them next to each other: [k / together][r][k % together].
 template <class Value, int together>
 void copy_values(PackedMatrix const& m, std::byte* to, PanelRows const& rows) {
   for_each_group(m, to, rows, [&](std::byte* group, Bytes row, std::int64_t g, int r) {
-    int const count = int(std::min<std::int64_t>(group_size, m.columns - g * group_size));
+    std::int64_t const before = (group - to) / std::ptrdiff_t(m.group_bytes()) * group_size;
+    int const count = int(std::min<std::int64_t>(group_size, m.columns - before));
     Bytes const from = row + std::size_t(g) * group_size * sizeof(Value);
     for (int k = 0; k < count; ++k)
       std::memcpy(group + std::size_t((k / together * panel_rows + r) * together + k % together) * sizeof(Value),
@@ -98,10 +100,12 @@ void dequantize_row(PanelRow const& row, std::span<float> values) {
 
 /// The way for everything that becomes f32 or bf16 without being so in the file.
 void pack_values(PackedMatrix const& m, std::byte* to, PanelRows const& rows) {
-  std::vector<float> values(std::size_t(m.columns));
+  std::vector<float> whole;
   for (std::size_t r = 0; r < panel_rows; ++r) {
     if (rows[r].bytes == nullptr) continue;
-    dequantize_row(rows[r], values);
+    whole.resize(std::size_t(rows[r].source->columns_in_file(m.columns)));
+    dequantize_row(rows[r], whole);
+    auto const values = std::span(whole).subspan(std::size_t(rows[r].source->first_column), std::size_t(m.columns));
     for (std::size_t k = 0; k < values.size(); ++k) {
       std::byte* const group = to + k / group_size * m.group_bytes();
       std::size_t const within = k % group_size;

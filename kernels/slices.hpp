@@ -9,6 +9,7 @@
 #include <array>
 #include <bit>
 #include <span>
+#include <vector>
 
 namespace windlass {
 
@@ -16,7 +17,8 @@ constexpr int group_size = 32;  ///< K is handled in groups of 32 everywhere: qu
 constexpr int max_slices = 64;
 constexpr int max_slice_levels = 7;  ///< partials alive at once while the tree is walked: log2(max_slices) + 1
 
-/// Borders of the slices in groups: borders[0] = 0, ascending, borders[count] = groups of K.
+/// Borders of the slices in groups, ascending. Of a whole product borders[0] = 0 and borders[count] = groups of K; a
+/// part of one may start and end anywhere.
 struct Slices {
   int count = 1;
   std::array<int, max_slices + 1> borders{};
@@ -32,5 +34,21 @@ constexpr int merges_after(int slice, int count) {
   int const full = std::countr_one(unsigned(slice));
   return slice + 1 < count ? full : std::popcount(unsigned(slice));
 }
+
+/// Slices [begin, end).
+struct SliceRange {
+  int begin = 0, end = 0;
+  int size() const { return end - begin; }
+  bool operator==(SliceRange const&) const = default;
+};
+
+/// The largest subtrees that make up slices [begin, end) of a tree of `count`, in ascending order.
+std::vector<SliceRange> subtrees_of(SliceRange range, int count);
+
+/// How many merges of whole subtrees follow `subtree` of a tree of `count`.
+int merges_after(SliceRange subtree, int count);
+
+/// The borders of slices [range.begin, range.end) alone, counted from the start of slice `origin`.
+Slices part_of(Slices const& slices, SliceRange range, int origin);
 
 }  // namespace windlass

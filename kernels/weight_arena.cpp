@@ -25,14 +25,23 @@ std::shared_ptr<std::byte> map_region(std::size_t bytes) {
 
 }  // namespace
 
+WeightArena::WeightArena(WeightMemory memory)
+    : region_(std::move(memory.owner)), free_(memory.bytes), filling_(memory.filling) {
+  if (free_.empty() && filling_ == Filling::here) region_bytes_ = std::size_t(1) << 30;
+}
+
 WeightArena::Part WeightArena::allocate(std::size_t bytes) {
   std::size_t const taken = round_up(std::max<std::size_t>(bytes, 1), alignment);
+  taken_bytes_ += taken;
+  if (filling_ == Filling::nobody) return {.bytes = {static_cast<std::byte*>(nullptr), bytes}, .owner = nullptr};
   if (taken > free_.size()) {
+    ensure(region_bytes_ > 0, "the memory for the weights is smaller than they are");
     std::size_t const size = round_up(std::max(taken, region_bytes_), huge_page) + huge_page;
-    region_ = map_region(size);
-    auto const address = reinterpret_cast<std::uintptr_t>(region_.get());
+    auto const region = map_region(size);
+    region_ = region;
+    auto const address = reinterpret_cast<std::uintptr_t>(region.get());
     std::size_t const skip = round_up(address, huge_page) - address;
-    free_ = {region_.get() + skip, size - skip};
+    free_ = {region.get() + skip, size - skip};
     madvise(free_.data(), free_.size() / huge_page * huge_page, MADV_HUGEPAGE);  // a wish: refusal is harmless
   }
   Part part{.bytes = free_.first(bytes), .owner = region_};

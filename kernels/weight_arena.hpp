@@ -2,30 +2,52 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
 namespace windlass {
 
-/// Hands out parts of large anonymous mappings, in order, so that matrices packed one after the other also lie so.
-/// Pages become resident when they are written. Not for several threads at once.
+/// Who writes packed weights.
+enum class Filling : std::uint8_t {
+  here,       ///< pack() of this process
+  elsewhere,  ///< another process, in the same memory
+  nobody      ///< there is no memory: only its size is wanted
+};
+
+/// Memory that was made for weights before they are packed.
+struct WeightMemory {
+  std::span<std::byte> bytes;         ///< zeroed, aligned to 64; empty: the arena takes its own
+  std::shared_ptr<void const> owner;  ///< keeps it alive
+  Filling filling = Filling::here;
+};
+
+/// Hands out parts of large anonymous mappings, or of memory given to it, in order, so that matrices packed one after
+/// the other also lie so, and in every process in the same places. Pages become resident when they are written. Not for
+/// several threads at once.
 class WeightArena {
  public:
   /// `region_bytes`: how much address space is taken at a time.
   explicit WeightArena(std::size_t region_bytes = std::size_t(1) << 30) : region_bytes_(region_bytes) {}
+  explicit WeightArena(WeightMemory memory);
 
   struct Part {
-    std::span<std::byte> bytes;         ///< zeroed, aligned to 64
+    std::span<std::byte> bytes;         ///< zeroed, aligned to 64; with Filling::nobody not to be touched
     std::shared_ptr<void const> owner;  ///< keeps the region alive
   };
   /// Throws FileError("memory") where the system refuses.
   Part allocate(std::size_t bytes);
 
+  Filling filling() const { return filling_; }
+  std::size_t taken_bytes() const { return taken_bytes_; }
+
  private:
-  std::size_t region_bytes_;
-  std::shared_ptr<std::byte> region_;
+  std::size_t region_bytes_ = 0;  ///< 0: the memory is given
+  std::shared_ptr<void const> region_;
   std::span<std::byte> free_;
+  Filling filling_ = Filling::here;
+  std::size_t taken_bytes_ = 0;
 };
 
 }  // namespace windlass

@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <utility>
+#include <vector>
 
 namespace windlass {
 
@@ -29,6 +30,9 @@ class Communicator {
 
 /// A copy of the world communicator that returns errors. Collective over the job; at its start.
 Communicator duplicate_world();
+
+/// The communicator of some ranks of the job, in that order; collective over these alone, before the courier starts.
+Communicator group_communicator(std::vector<int> const& world_ranks, int tag);
 
 /// The communicator of two ranks of `world`; collective over these two alone. The lower rank is rank 0 in it. `tag`
 /// keeps groups apart that are made at the same time.

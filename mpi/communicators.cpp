@@ -46,19 +46,31 @@ Communicator duplicate_world() {
   return owned;
 }
 
-Communicator pair_communicator(Communicator const& world, RankPair pair, int tag) {
-  MPI_Group everybody = MPI_GROUP_NULL, two = MPI_GROUP_NULL;
-  check_mpi(MPI_Comm_group(world.get(), &everybody), "MPI_Comm_group");
-  int const ranks[] = {pair.first, pair.second};
-  int code = MPI_Group_incl(everybody, 2, ranks, &two);
+namespace {
+
+Communicator communicator_of(MPI_Comm world, std::span<int const> ranks, int tag) {
+  MPI_Group everybody = MPI_GROUP_NULL, some = MPI_GROUP_NULL;
+  check_mpi(MPI_Comm_group(world, &everybody), "MPI_Comm_group");
+  int code = MPI_Group_incl(everybody, int(ranks.size()), ranks.data(), &some);
   MPI_Comm made = MPI_COMM_NULL;
-  if (code == MPI_SUCCESS) code = MPI_Comm_create_group(world.get(), two, tag, &made);
-  if (two != MPI_GROUP_NULL) MPI_Group_free(&two);
+  if (code == MPI_SUCCESS) code = MPI_Comm_create_group(world, some, tag, &made);
+  if (some != MPI_GROUP_NULL) MPI_Group_free(&some);
   MPI_Group_free(&everybody);
   check_mpi(code, "MPI_Comm_create_group");
   Communicator owned(made);
   check_mpi(MPI_Comm_set_errhandler(made, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   return owned;
+}
+
+}  // namespace
+
+Communicator group_communicator(std::vector<int> const& world_ranks, int tag) {
+  return communicator_of(MPI_COMM_WORLD, world_ranks, tag);
+}
+
+Communicator pair_communicator(Communicator const& world, RankPair pair, int tag) {
+  int const ranks[] = {pair.first, pair.second};
+  return communicator_of(world.get(), ranks, tag);
 }
 
 Communicator host_communicator(Communicator const& world, Taking taking) {

@@ -4,6 +4,7 @@
   distributed_batch.py WINDLASS MODEL LAUNCHER [FLAG …]      LAUNCHER FLAG… is completed with: -n RANKS
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -11,6 +12,18 @@ import sys
 import tempfile
 
 PROGRAM, MODEL, LAUNCHER = sys.argv[1], sys.argv[2], sys.argv[3:]
+EIGHT_HEADS = pathlib.Path(MODEL).parent / "qwen2-eight-heads"
+DEMO = os.environ.get("WINDLASS_DEMO_MODEL")
+TENSOR_PARALLEL = [  # model, ranks, layout
+    (EIGHT_HEADS, 2, "mixed=1xtp2"),
+    (EIGHT_HEADS, 4, "mixed=1xtp4"),
+    (EIGHT_HEADS, 8, "mixed=1xtp8"),
+    (EIGHT_HEADS, 5, "mixed=2xtp2,controller=dedicated"),
+    (pathlib.Path(MODEL).parent / "mixtral-4x2", 2, "mixed=1xtp2"),
+    (EIGHT_HEADS, 4, "prefill=1xtp2,decode=1xtp2"),
+    (EIGHT_HEADS, 5, "prefill=1xtp4,decode=1"),
+    (pathlib.Path(MODEL).parent / "gemma2-softcaps", 3, "prefill=1,decode=1xtp2"),
+] + ([(DEMO, 3, "mixed=1xtp3"), (DEMO, 2, "mixed=1xtp2")] if DEMO else [])
 RUNS = [  # ranks, options, whether KV moves
     (2, ["--layout", "mixed=2"], False),
     (2, ["--layout", "prefill=1,decode=1", "--transport", "window"], True),
@@ -46,6 +59,36 @@ def answers(path):
     return found
 
 
+def refusal(folder, model, ranks, layout):
+    batch = [PROGRAM, "batch", "--model", str(model), "--input", str(folder / "in.jsonl")]
+    done = subprocess.run([*LAUNCHER, "-n", str(ranks), *batch, "--output", str(folder / "no.jsonl"), "--layout", layout],
+                          capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
+
+
+def tensor_parallel_failures(folder):
+    """Ranks that share a model answer as one rank does; a degree that cannot be is refused."""
+    failures, expected = 0, {}
+    for number, (model, ranks, layout) in enumerate(TENSOR_PARALLEL):
+        batch = [PROGRAM, "batch", "--model", str(model), "--input", str(folder / "in.jsonl")]
+        if model not in expected:
+            subprocess.run([*batch, "--output", str(folder / "tp_one.jsonl"), "--overwrite", "--quiet"], check=True)
+            expected[model] = answers(folder / "tp_one.jsonl")
+        output = folder / f"tp{number}.jsonl"
+        done = subprocess.run([*LAUNCHER, "-n", str(ranks), *batch, "--output", str(output), "--layout", layout],
+                              capture_output=True, text=True)
+        moved = re.search(r"KV moved: (\d+) requests", done.stderr)
+        right = (done.returncode == 0 and answers(output) == expected[model]
+                 and (moved is not None and int(moved.group(1)) > 0) == ("prefill" in layout))
+        print(f"{pathlib.Path(model).name} {layout} on {ranks} ranks: {'equal' if right else 'DIFFERENT'}", flush=True)
+        if not right:
+            failures += 1
+            print(done.returncode, done.stdout, done.stderr, sep="\n")
+    told = "use one of: 1, 2, 3, 4, 5, 6, 7, 8" in refusal(folder, EIGHT_HEADS, 9, "mixed=1xtp9")
+    print(f"a degree that the model has not: {'refused' if told else 'NOT REFUSED'}")
+    return failures + (0 if told else 1)
+
+
 def main():
     folder = pathlib.Path(tempfile.mkdtemp())
     write_requests(folder / "in.jsonl")
@@ -70,6 +113,7 @@ def main():
                              capture_output=True, text=True)
     told = "takes 3 ranks (3 mixed), but the job has 2" in refused.stderr
     print(f"a layout for another number of ranks: {'refused' if told else 'NOT REFUSED'}")
+    failures += tensor_parallel_failures(folder)
     return 1 if failures or refused.returncode == 0 or not told else 0
 
 

@@ -168,6 +168,13 @@ class Deaths:
             self.kills += len(killed)
             runs += 1
 
+    def a_rank_that_shares_a_model_takes_its_instance_along(self):
+        for victim, other in [(3, 2), (2, 3)]:  # a follower, a leader
+            job = Job(self.folder, f"shared{victim}", 4, ["--layout", "mixed=2xtp2"])
+            job.wait_for_lines(3)
+            assert job.signal(victim, signal.SIGKILL)
+            self.check(job, [victim], perhaps=[other])
+
     def a_stopped_rank_is_killed_after_the_deadline(self):
         job = Job(self.folder, "stopped", 3, ["--layout", "mixed=3", "--lost-after-seconds", "1.5"])
         job.wait_for_lines(3)
@@ -211,7 +218,8 @@ class Deaths:
 def main():
     with tempfile.TemporaryDirectory() as folder:
         deaths = Deaths(pathlib.Path(folder))
-        for test in (deaths.random_kills, deaths.a_stopped_rank_is_killed_after_the_deadline,
+        for test in (deaths.random_kills, deaths.a_rank_that_shares_a_model_takes_its_instance_along,
+                     deaths.a_stopped_rank_is_killed_after_the_deadline,
                      deaths.a_stopped_job_loses_nobody, deaths.without_rank_0_or_launcher_the_job_ends_and_resumes,
                      deaths.a_request_at_two_losses_gets_an_error):
             begin = time.monotonic()

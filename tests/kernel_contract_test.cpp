@@ -252,11 +252,49 @@ TEST_P(ExpertsContract, GathersAndCombinesRowsExactly) {
   }
 }
 
+class SumPartialsContract : public BackendTest {};
+
+/// ((a + b) + c) + bias + y, where c is the sum of a cut subtree.
+TEST_P(SumPartialsContract, AddsInTheTreesOrderThenBiasThenY) {
+  Random random(9);
+  for (auto const& [tokens, width] : {std::pair{0, 64}, {1, 1}, {3, 257}, {7, 64}}) {
+    auto const stride = std::int64_t(width) + 3;
+    std::vector<std::vector<float>> parts;
+    for (int root = 0; root < 3; ++root) parts.push_back(normal_array(random, std::size_t(7 * stride)));
+    auto const bias = normal_array(random, std::size_t(width));
+    std::vector<float const*> const partials{parts[0].data(), parts[1].data(), parts[2].data()};
+    std::vector<int> const merges{0, 1, 1};
+    Output sum(tokens, width);
+    fill(sum, tokens, width, random);
+    std::vector<float> const before(sum.data(), sum.data() + tokens * sum.stride());
+
+    backend().sum_partials({.y = sum.data(),
+                            .y_stride = sum.stride(),
+                            .partials = partials,
+                            .merges = merges,
+                            .stride = stride,
+                            .bias = bias.data(),
+                            .tokens = tokens,
+                            .width = width,
+                            .accumulate = Accumulate::add_to_y},
+                           queue());
+
+    for (int t = 0; t < tokens; ++t)
+      for (int n = 0; n < width; ++n) {
+        auto const at = std::size_t(t * stride + n);
+        float const tree = (parts[0][at] + parts[1][at]) + parts[2][at];
+        ASSERT_EQ(sum.at(t, n), before[std::size_t(t * sum.stride() + n)] + (tree + bias[std::size_t(n)]));
+      }
+    EXPECT_TRUE(sum.margin_is_untouched());
+  }
+}
+
 INSTANTIATE_FOR_EVERY_BACKEND(RmsNormContract);
 INSTANTIATE_FOR_EVERY_BACKEND(GatedActivationContract);
 INSTANTIATE_FOR_EVERY_BACKEND(EmbeddingContract);
 INSTANTIATE_FOR_EVERY_BACKEND(LogNormalizerContract);
 INSTANTIATE_FOR_EVERY_BACKEND(ExpertsContract);
+INSTANTIATE_FOR_EVERY_BACKEND(SumPartialsContract);
 
 }  // namespace
 }  // namespace windlass

@@ -37,5 +37,43 @@ TEST(Slices, TheCounterMergesEveryLeafIntoOneRootInOrder) {
   }
 }
 
+/// Leaves of the tree that the sums of several owners give.
+std::vector<int> tree_of(std::vector<SliceRange> const& subtrees, int count) {
+  std::vector<std::vector<SliceRange>> stack;
+  for (SliceRange const& subtree : subtrees) {
+    stack.push_back({subtree});
+    for (int merges = merges_after(subtree, count); merges > 0; --merges) {
+      auto const right = stack.back();
+      stack.pop_back();
+      EXPECT_EQ(stack.back().back().end, right.front().begin);
+      stack.back().insert(stack.back().end(), right.begin(), right.end());
+    }
+  }
+  std::vector<int> depths;
+  for (auto const& sum : stack) depths.push_back(int(sum.size()));
+  return depths;
+}
+
+TEST(Slices, SubtreesOfSeveralOwnersMergeIntoTheOneTree) {
+  EXPECT_EQ(subtrees_of({3, 9}, 9), (std::vector<SliceRange>{{3, 4}, {4, 8}, {8, 9}}));
+  for (int count = 1; count <= 20; ++count)
+    for (int first = 0; first <= count; ++first)
+      for (int second = first; second <= count; ++second) {
+        std::vector<SliceRange> all;
+        for (SliceRange const& owner : {SliceRange{0, first}, SliceRange{first, second}, SliceRange{second, count}})
+          for (SliceRange const& subtree : subtrees_of(owner, count)) all.push_back(subtree);
+        EXPECT_EQ(tree_of(all, count), (std::vector{int(all.size())})) << count << " " << first << " " << second;
+      }
+}
+
+TEST(Slices, APartStartsWhereItsOwnerStarts) {
+  Slices const part = part_of(Slices::even(20, 8), {3, 5}, 2);  // borders 6, 9, 12, 14
+
+  EXPECT_EQ(part.count, 2);
+  EXPECT_EQ(part.borders[0], 3);
+  EXPECT_EQ(part.borders[1], 6);
+  EXPECT_EQ(part.borders[2], 8);
+}
+
 }  // namespace
 }  // namespace windlass

@@ -34,7 +34,8 @@ constexpr Operations kokkos_operations{.name = "kokkos",
                                        .log_normalizer = log_normalizer,
                                        .route_experts = route_experts,
                                        .gather_rows = gather_rows,
-                                       .combine_expert = combine_expert};
+                                       .combine_expert = combine_expert,
+                                       .sum_partials = sum_partials};
 
 }  // namespace
 

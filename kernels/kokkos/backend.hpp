@@ -19,5 +19,6 @@ void log_normalizer(LogNormalizer const& op, Queue const& queue);
 void route_experts(RouteExperts const& op, Queue const& queue);
 void gather_rows(GatherRows const& op, Queue const& queue);
 void combine_expert(CombineExpert const& op, Queue const& queue);
+void sum_partials(SumPartials const& op, Queue const& queue);
 
 }  // namespace windlass::kokkos

@@ -1,5 +1,6 @@
 // Operations whose every value is exact or rounded once: `reference` row by row, rows in parallel.
 #include <algorithm>
+#include <vector>
 
 #include "kernels/kokkos/backend.hpp"
 #include "kernels/kokkos/parallel.hpp"
@@ -66,6 +67,18 @@ void combine_expert(CombineExpert const& op, Queue const& queue) {
     row.weights += i;
     row.count = 1;
     reference::combine_expert(row, queue);
+  });
+}
+
+void sum_partials(SumPartials const& op, Queue const& queue) {
+  for_each("windlass::sum_partials::y", op.tokens, [&](std::int64_t token) {
+    std::vector<float const*> partials;
+    for (float const* const partial : op.partials) partials.push_back(partial + token * op.stride);
+    SumPartials row = op;
+    row.y += token * op.y_stride;
+    row.partials = partials;
+    row.tokens = 1;
+    reference::sum_partials(row, queue);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/matmul.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/float_formats.hpp"
@@ -40,11 +41,14 @@ std::vector<double> row_of(PackedMatrix const& weight, int n) {
 void reference::matmul(MatMul const& op, Queue const&) {
   std::vector<std::vector<double>> x;  // [tokens][columns]
   for (int token = 0; token < op.tokens; ++token) x.push_back(row_of(op.x, token, op.weight->columns));
+  std::size_t const first = std::size_t(op.slices.borders[0]) * group_size;
+  std::size_t const end =
+      std::size_t(std::min(op.slices.borders[std::size_t(op.slices.count)] * group_size, op.weight->columns));
   for (int n = 0; n < op.weight->rows; ++n) {
     std::vector<double> const w = row_of(*op.weight, n);
     for (int token = 0; token < op.tokens; ++token) {
       double sum = op.bias ? double(op.bias[n]) : 0;
-      for (std::size_t k = 0; k < w.size(); ++k) sum += x[std::size_t(token)][k] * w[k];
+      for (std::size_t k = first; k < end; ++k) sum += x[std::size_t(token)][k] * w[k];
       float& y = op.y[token * op.y_stride + n];
       y = float(op.accumulate == Accumulate::add_to_y ? double(y) + sum : sum);
     }

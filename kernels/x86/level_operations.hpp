@@ -17,6 +17,7 @@ void paged_attention(PagedAttention const& op, Queue const& queue);
 void gated_activation(GatedActivation const& op, Queue const& queue);
 void embedding(Embedding const& op, Queue const& queue);
 void log_normalizer(LogNormalizer const& op, Queue const& queue);
+void sum_partials(SumPartials const& op, Queue const& queue);
 
 extern Operations const operations;
 

@@ -18,7 +18,7 @@ Operations const operations {
   .encode_activations = encode_activations, .matmul = matmul, .rms_norm = rms_norm, .rope_and_store = rope_and_store,
   .paged_attention = paged_attention, .gated_activation = gated_activation, .embedding = embedding,
   .log_normalizer = log_normalizer, .route_experts = reference::route_experts, .gather_rows = reference::gather_rows,
-  .combine_expert = reference::combine_expert
+  .combine_expert = reference::combine_expert, .sum_partials = sum_partials
 };
 
 }  // namespace windlass::x86::WINDLASS_LEVEL

@@ -170,4 +170,22 @@ void log_normalizer(LogNormalizer const& op, Queue const& queue) {
   });
 }
 
+void sum_partials(SumPartials const& op, Queue const& queue) {
+  for_rows(queue, op.tokens, std::int64_t(op.partials.size() + 1) * op.width, [&](std::int64_t t) {
+    float* const y = op.y + t * op.y_stride;
+    for (int n = 0; n < op.width; n += lanes) {
+      std::int64_t const left = op.width - n;
+      Floats sums[max_slice_levels];
+      int depth = 0;
+      for (std::size_t root = 0; root < op.partials.size(); ++root) {
+        sums[depth++] = load_first(op.partials[root] + t * op.stride + n, left);
+        for (int merges = op.merges[root]; merges > 0; --merges, --depth)
+          sums[depth - 2] = add(sums[depth - 2], sums[depth - 1]);
+      }
+      Floats const sum = op.bias ? add(sums[0], load_first(op.bias + n, left)) : sums[0];
+      store_first(y + n, op.accumulate == Accumulate::add_to_y ? add(load_first(y + n, left), sum) : sum, left);
+    }
+  });
+}
+
 }  // namespace windlass::x86::WINDLASS_LEVEL

@@ -6,60 +6,26 @@
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 #include "src/engine/arithmetic.hpp"
+#include "src/engine/engine_pools.hpp"
 #include "src/engine/engine_state.hpp"
+#include "src/engine/step_message.hpp"
 
 namespace windlass {
-namespace {
-
-std::vector<std::unique_ptr<PagePool>> make_pools(Model const& model, EngineConfig const& config,
-                                                  Operations const& operations) {
-  LayerGroups const groups = layer_groups(model.spec);
-  std::vector<KvShape> shapes;
-  std::size_t block_bytes = 0;
-  for (int const layers : groups.layers) {
-    shapes.push_back({.layers = layers,
-                      .kv_heads = model.spec.kv_heads,
-                      .head_dim = model.spec.head_dim,
-                      .format = kv_format(config.precision, operations)});
-    block_bytes += shapes.back().page_bytes();
-  }
-  auto const pages = std::size_t(config.kv_bytes) / block_bytes;
-  if (pages == 0)
-    throw InputError(text("the KV pool of ", config.kv_bytes, " bytes cannot hold one page of ", block_tokens,
-                          " tokens (", block_bytes, " bytes); give it more memory"));
-  std::vector<std::unique_ptr<PagePool>> pools;
-  for (KvShape const& shape : shapes) {
-    PagePoolConfig wanted{.shape = shape, .pages = std::uint32_t(std::min<std::size_t>(pages, UINT32_MAX))};
-    if (config.pool_memory) wanted.memory = config.pool_memory(int(pools.size()), wanted);
-    pools.push_back(std::make_unique<PagePool>(wanted));
-  }
-  return pools;
-}
-
-std::vector<LayerGroup> make_groups(Model const& model, std::vector<std::unique_ptr<PagePool>> const& pools) {
-  std::vector<LayerGroup> groups;
-  for (std::size_t i = 0; i < pools.size(); ++i)
-    groups.push_back({.pool = pools[i].get(), .window_tokens = layer_groups(model.spec).windows[i]});
-  return groups;
-}
-
-}  // namespace
-
-Engine::State::State(Model const& the_model, EngineConfig const& the_config, Operations const& operations,
-                     ThreadTeam& the_team)
+Engine::State::State(Model const& the_model, EngineConfig const& the_config, ForwardMachine const& machine)
     : model(the_model),
       config(the_config),
-      team(the_team),
-      pools(make_pools(the_model, the_config, operations)),
+      team(*machine.team),
+      collective(*machine.collective),
+      pools(make_pools(the_model, the_config, *machine.operations, collective)),
       groups(make_groups(the_model, pools)),
       index(groups),
       constraints(the_model.tokenizer.get()),
-      forward(the_model, the_config.precision, operations, the_team,
+      forward(the_model, machine,
               {.rows = the_config.chunk_tokens + the_config.max_sequences, .max_context = the_model.max_model_len}),
       identity(to_hex(the_model.identity)),
-      arithmetic(arithmetic_id(operations, the_config.precision)),
-      kv(kv_format(the_config.precision, operations)),
-      scratch(std::size_t(the_team.size())) {
+      arithmetic(arithmetic_id(*machine.operations, the_config.precision)),
+      kv(kv_format(the_config.precision, *machine.operations)),
+      scratch(std::size_t(team.size())) {
   ensure(config.chunk_tokens >= 1 && config.max_sequences >= 1, "a step needs room for one token");
 }
 
@@ -141,8 +107,11 @@ void Engine::State::finish(Sequence& sequence) {
 
 Engine::Engine(Model const& model, EngineConfig const& config, Operations const& operations, Collective& collective,
                ThreadTeam& team)
-    : state_(std::make_unique<State>(model, config, operations, team)) {
-  ensure(collective.degree() == 1, "this engine computes on one rank");
+    : state_(std::make_unique<State>(
+          model, config,
+          ForwardMachine{
+              .precision = config.precision, .operations = &operations, .team = &team, .collective = &collective})) {
+  ensure(collective.instance_rank() == 0, "the engine of an instance runs on its first rank");
 }
 
 Engine::~Engine() = default;
@@ -159,6 +128,8 @@ void Engine::cancel(RequestId request) {
 bool Engine::idle() const { return state_->waiting.empty() && state_->running.empty(); }
 
 void Engine::step() { state_->step(); }
+
+void Engine::end_followers() { state_->collective.announce(encode_end()); }
 
 std::vector<Answer> Engine::take_answers() { return std::exchange(state_->answers, {}); }
 

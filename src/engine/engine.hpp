@@ -48,11 +48,13 @@ struct EngineCounters {
   std::uint32_t pages = 0, free_pages = 0;
 };
 
-/// Local; one thread calls it. Nothing a request asks for can throw here: it is answered with an error.
+/// Local; one thread calls it. Nothing a request asks for can throw here: it is answered with an error. On an instance
+/// of several ranks it runs on the first one, and leads: the others have a Follower (follower.hpp); step() throws
+/// InstanceBroken where one of them is lost.
 class Engine {
  public:
-  /// `model`, `operations`, `collective` and `team` must outlive the engine. Throws InputError where the pool cannot
-  /// hold one page.
+  /// `model`, `operations`, `collective` and `team` must outlive the engine; `model` is the shard of the collective's
+  /// rank. Throws InputError where the pool cannot hold one page.
   Engine(Model const& model, EngineConfig const& config, Operations const& operations, Collective& collective,
          ThreadTeam& team);
   ~Engine();
@@ -61,6 +63,7 @@ class Engine {
   void cancel(RequestId request);
   bool idle() const;                   ///< nothing running, nothing waiting
   void step();                         ///< one forward pass over what runs; does nothing when idle
+  void end_followers();                ///< of an instance of several ranks: no step comes after it
   std::vector<Answer> take_answers();  ///< finished since the last call
   /// What requests with Deltas::on gained since the last call, in the order of the steps. A choice that fails has no
   /// last delta: the answer's error is its end.

@@ -40,7 +40,7 @@ struct StepWork {
 };
 
 struct Engine::State {
-  State(Model const& model, EngineConfig const& config, Operations const& operations, ThreadTeam& team);
+  State(Model const& model, EngineConfig const& config, ForwardMachine const& machine);
 
   // engine.cpp
   void submit(Request request);
@@ -72,6 +72,7 @@ struct Engine::State {
   // engine_step.cpp
   void step();
   void plan_work();
+  void tell_followers();
   void add_to_batch(Sequence& sequence, int tokens);
   void sample_block(LogitBlock const& block);
   void sample_row(LogitBlock const& block, int row, SamplingScratch& scratch);
@@ -83,6 +84,7 @@ struct Engine::State {
   Model const& model;
   EngineConfig config;
   ThreadTeam& team;
+  Collective& collective;
   std::vector<std::unique_ptr<PagePool>> pools;  // [groups]
   std::vector<LayerGroup> groups;
   PrefixIndex index;

@@ -2,6 +2,7 @@
 
 #include "src/core/clock.hpp"
 #include "src/engine/engine_state.hpp"
+#include "src/engine/step_message.hpp"
 #include "src/policy/step_batching.hpp"
 
 namespace windlass {
@@ -20,11 +21,15 @@ void Engine::State::step() {
   Microseconds const begin = now_us();
   plan_work();
   if (work.parts.empty()) return;
+  if (collective.degree() > 1) tell_followers();
   forward.run(work.batch, groups, [this](LogitBlock const& block) { sample_block(block); });
   advance();
   ++counts.steps;
   counts.busy_us += now_us() - begin;
 }
+
+/// The other ranks compute the same batch on their shards, in pages of the same numbers.
+void Engine::State::tell_followers() { collective.announce(encode_step(work.batch, take_changes(groups))); }
 
 /// Fills `work`: who computes how many tokens, with pages for all of them.
 void Engine::State::plan_work() {

@@ -4,23 +4,31 @@
 #include <cmath>
 
 #include "src/core/error.hpp"
-#include "src/engine/aligned_array.hpp"
-#include "src/engine/canonical_slices.hpp"
+#include "src/engine/forward_buffers.hpp"
 #include "src/kv/page_pool.hpp"
+#include "src/model/canonical_slices.hpp"
 
 namespace windlass {
 namespace {
 
-constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-int padded_rows(PackedMatrix const& matrix) { return matrix.panels() * panel_rows; }
-
-/// The widest row that an activation buffer must hold.
-int widest_input(ModelSpec const& spec) {
-  return std::max({spec.hidden, spec.heads * spec.head_dim, spec.ffn, spec.expert_ffn, spec.shared_expert_ffn});
+std::vector<Shard> shards_of(Model const& model, int degree) {
+  std::vector<Shard> shards;
+  for (int rank = 0; rank < degree; ++rank) shards.push_back(shard_of(model.spec, {.degree = degree, .rank = rank}));
+  return shards;
 }
-int widest_gate_up(ModelSpec const& spec) {
-  return 2 * round_up(std::max({spec.ffn, spec.expert_ffn, spec.shared_expert_ffn}), panel_rows);
+
+SlicePlan output_plan(ModelSpec const& spec, std::vector<Shard> const& shards, int rank) {
+  std::vector<SliceRange> owners;
+  for (Shard const& shard : shards) owners.push_back(shard.output_slices);
+  return make_slice_plan(attention_output_slices(spec), owners, rank);
+}
+
+/// Of a network of that width; none where the model has none.
+SlicePlan down_plan(int width, std::vector<Shard> const& shards, int rank) {
+  if (width == 0) return {};
+  std::vector<SliceRange> owners;
+  for (Shard const& shard : shards) owners.push_back(feed_forward_slices_of(width, shard.place));
+  return make_slice_plan(feed_forward_slices(width), owners, rank);
 }
 
 }  // namespace
@@ -34,63 +42,23 @@ void Batch::clear() {
   normalizers = Normalizers::skip;
 }
 
-struct ForwardPass::Buffers {
-  std::int64_t hidden_stride, qkv_stride, attention_stride, gate_up_stride, logits_stride, encoded_stride;
-  AlignedArray<float> x, normed, qkv, attended, gate_up, branch, logits, normalizers, gathered;
-  std::vector<AlignedArray<float>> cos_sin;  // [ropes]
-  AlignedArray<float> encoded, scales, scaled_sums, router_logits, expert_weights, row_weights, expert_x, expert_y;
-  AlignedArray<std::int32_t> sums, chosen, expert_rows;
-  AlignedArray<std::byte> workspace;
-  Activations activations;  ///< what encode() wrote last
-
-  Buffers(ModelSpec const& spec, Weights const& weights, ForwardLimits const& limits, int threads);
-};
-
-ForwardPass::Buffers::Buffers(ModelSpec const& spec, Weights const& weights, ForwardLimits const& limits, int threads)
-    : hidden_stride(round_up(spec.hidden, group_size)),
-      qkv_stride(round_up((spec.heads + 2 * spec.kv_heads) * spec.head_dim, group_size)),
-      attention_stride(round_up(spec.heads * spec.head_dim, group_size)),
-      gate_up_stride(widest_gate_up(spec)),
-      logits_stride(padded_rows(weights.head)),
-      encoded_stride(round_up(widest_input(spec), group_size)) {
-  auto const rows = std::size_t(limits.rows);
-  auto const floats = [&](std::int64_t stride) { return AlignedArray<float>(rows * std::size_t(stride)); };
-  x = floats(hidden_stride);
-  normed = floats(hidden_stride);
-  branch = floats(hidden_stride);
-  qkv = floats(qkv_stride);
-  attended = floats(attention_stride);
-  gate_up = floats(gate_up_stride);
-  int const most_rows = std::max(limits.rows, logit_block_rows);
-  encoded = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride));
-  scales = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride / group_size));
-  scaled_sums = AlignedArray<float>(scales.size());
-  sums = AlignedArray<std::int32_t>(scales.size());
-  gathered = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(hidden_stride));
-  logits = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(logits_stride));
-  normalizers = AlignedArray<float>(logit_block_rows);
-  for (RopeSpec const& rope : spec.ropes) cos_sin.push_back(floats(rope.rotary_dim));
-  workspace = AlignedArray<std::byte>(attention_workspace_bytes(spec.head_dim, limits.max_context, threads));
-  if (spec.experts == 0) return;
-  router_logits = floats(round_up(spec.experts, panel_rows));
-  expert_weights = floats(spec.experts_per_token);
-  chosen = AlignedArray<std::int32_t>(expert_weights.size());
-  row_weights = floats(1);
-  expert_rows = AlignedArray<std::int32_t>(rows);
-  expert_x = floats(hidden_stride);
-  expert_y = floats(hidden_stride);
-}
-
-ForwardPass::ForwardPass(Model const& model, Precision precision, Operations const& operations, ThreadTeam& team,
-                         ForwardLimits const& limits)
+ForwardPass::ForwardPass(Model const& model, ForwardMachine const& machine, ForwardLimits const& limits)
     : model_(model),
-      precision_(precision),
-      operations_(operations),
-      queue_{.team = &team},
+      precision_(machine.precision),
+      operations_(*machine.operations),
+      queue_{.team = machine.team},
       limits_(limits),
       groups_(layer_groups(model.spec)),
-      output_slices_(attention_output_slices(model.spec)),
-      buffers_(std::make_unique<Buffers>(model.spec, model.weights, limits, team.size())) {}
+      shards_(shards_of(model, machine.collective->degree())),
+      group_(*machine.collective, operations_, queue_),
+      output_plan_(output_plan(model.spec, shards_, group_.rank())),
+      dense_plan_(down_plan(model.spec.ffn, shards_, group_.rank())),
+      shared_plan_(down_plan(model.spec.shared_expert_ffn, shards_, group_.rank())),
+      expert_plan_(down_plan(model.spec.expert_ffn, {Shard{}}, 0)),
+      buffers_(std::make_unique<Buffers>(model, limits, group_, machine.team->size())) {
+  TensorParallel const place{.degree = group_.degree(), .rank = group_.rank()};
+  ensure(model.shard.place == place, "the weights are another rank's shard");
+}
 
 ForwardPass::~ForwardPass() = default;
 
@@ -107,16 +75,50 @@ void ForwardPass::run(Batch const& batch, std::span<LayerGroup const> groups,
                       std::function<void(LogitBlock const&)> const& sink) {
   ensure(int(batch.tokens.size()) <= limits_.rows && batch.max_context <= limits_.max_context,
          "the batch is larger than the forward pass was made for");
-  Buffers& b = *buffers_;
   rotations(batch);
-  operations_.embedding({.y = b.x.data(),
-                         .y_stride = b.hidden_stride,
-                         .table = &model_.weights.embedding,
-                         .tokens = batch.tokens,
-                         .scale = float(model_.spec.embedding_scale)},
-                        queue_);
+  embed(batch);
   for (int layer = 0; layer < int(model_.spec.layers.size()); ++layer) run_layer(batch, groups, layer);
   run_logits(batch, sink);
+}
+
+/// Each rank makes the rows of its own tokens.
+void ForwardPass::embed(Batch const& batch) {
+  Buffers& b = *buffers_;
+  Embedding op{.y = b.x.data(),
+               .y_stride = b.hidden_stride,
+               .table = &model_.weights.embedding,
+               .tokens = batch.tokens,
+               .scale = float(model_.spec.embedding_scale)};
+  if (group_.alone()) return operations_.embedding(op, queue_);
+  std::vector<std::vector<int>> rows_of_rank(shards_.size());
+  b.tokens.clear();
+  for (std::size_t row = 0; row < batch.tokens.size(); ++row)
+    for (std::size_t rank = 0; rank < shards_.size(); ++rank) {
+      IndexRange const& vocab = shards_[rank].vocab;
+      int const token = int(number(batch.tokens[row]));
+      if (!vocab.contains(token)) continue;
+      rows_of_rank[rank].push_back(int(row));
+      if (int(rank) == group_.rank()) b.tokens.push_back(TokenId(std::uint32_t(token - vocab.begin)));
+    }
+  op.y = b.normed.data();
+  op.tokens = b.tokens;
+  operations_.embedding(op, queue_);
+  std::vector<int> counts, widths(shards_.size(), model_.spec.hidden);
+  for (auto const& rows : rows_of_rank) counts.push_back(int(rows.size()));
+  group_.share({.own = op.y, .stride = op.y_stride, .rows = counts, .widths = widths},
+               [&](int rank, int first, int count, float const* data) {
+                 for (int i = 0; i < count; ++i) {
+                   std::int64_t const row = rows_of_rank[std::size_t(rank)][std::size_t(first + i)];
+                   std::copy_n(data + std::int64_t(i) * model_.spec.hidden, model_.spec.hidden,
+                               b.x.data() + row * b.hidden_stride);
+                 }
+               });
+}
+
+void ForwardPass::copy_rows(float const* from, Rows const& to, int width) {
+  queue_.team->for_parts(to.count, 16, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t row = begin; row < end; ++row) std::copy_n(from + row * width, width, to.data + row * to.stride);
+  });
 }
 
 void ForwardPass::rotations(Batch const& batch) {
@@ -191,7 +193,7 @@ void ForwardPass::run_layer(Batch const& batch, std::span<LayerGroup const> grou
     if (post_norm) std::fill_n(b.branch.data(), std::size_t(rows) * std::size_t(b.hidden_stride), 0.0f);
     experts(weights, out);
   } else {
-    feed_forward(weights.dense, normed, out, post_norm ? Accumulate::store : Accumulate::add_to_y);
+    feed_forward(weights.dense, dense_plan_, {normed, out, post_norm ? Accumulate::store : Accumulate::add_to_y});
   }
   if (post_norm) norm(branch, weights.post_ffn_norm, x, Accumulate::add_to_y);
 }
@@ -210,7 +212,7 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
   product(weights.qkv, weights.qkv_bias, Slices::whole(weights.qkv.groups()), qkv, Accumulate::store);
   operations_.rope_and_store({.qkv = qkv.data,
                               .stride = qkv.stride,
-                              .heads = spec.heads,
+                              .heads = model_.shard.heads.size(),
                               .rotary_dim = spec.ropes[std::size_t(layer_spec.rope)].rotary_dim,
                               .cos_sin = b.cos_sin[std::size_t(layer_spec.rope)].data(),
                               .q_norm = weights.q_norm.empty() ? nullptr : weights.q_norm.data(),
@@ -225,7 +227,7 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
                                .q_stride = qkv.stride,
                                .kv = kv,
                                .sequences = batch.sequences[group],
-                               .heads = spec.heads,
+                               .heads = model_.shard.heads.size(),
                                .window = layer_spec.window,
                                .scale = float(spec.attention_scale),
                                .soft_cap = float(spec.attention_soft_cap),
@@ -233,80 +235,50 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
                               queue_);
   encode(attended, weights.output);
   Rows const x{b.x.data(), b.hidden_stride, rows}, branch{b.branch.data(), b.hidden_stride, rows};
-  if (weights.post_attention_norm.empty())
-    return product(weights.output, weights.output_bias, output_slices_, x, Accumulate::add_to_y);
-  product(weights.output, weights.output_bias, output_slices_, branch, Accumulate::store);
+  if (weights.post_attention_norm.empty()) return output_product(weights, x, Accumulate::add_to_y);
+  output_product(weights, branch, Accumulate::store);
   norm(branch, weights.post_attention_norm, x, Accumulate::add_to_y);
 }
 
-void ForwardPass::feed_forward(FeedForward const& network, Rows const& x, Rows const& y, Accumulate accumulate) {
+void ForwardPass::output_product(LayerWeights const& weights, Rows const& y, Accumulate accumulate) {
+  group_.product({.y = y.data,
+                  .y_stride = y.stride,
+                  .x = buffers_->activations,
+                  .weight = &weights.output,
+                  .bias = weights.output_bias.empty() ? nullptr : weights.output_bias.data(),
+                  .slices = {},
+                  .tokens = y.count,
+                  .accumulate = accumulate},
+                 output_plan_);
+}
+
+/// `network` is this rank's part of its width, whose slices `down` names.
+void ForwardPass::feed_forward(FeedForward const& network, SlicePlan const& down, Flow const& flow) {
   Buffers& b = *buffers_;
   int const width = network.down.columns;
-  Rows const gate_up{b.gate_up.data(), b.gate_up_stride, x.count};
-  encode(x, network.gate_up);
+  Rows const gate_up{b.gate_up.data(), b.gate_up_stride, flow.x.count};
+  encode(flow.x, network.gate_up);
   product(network.gate_up, {}, Slices::whole(network.gate_up.groups()), gate_up, Accumulate::store);
   operations_.gated_activation({.y = gate_up.data,
                                 .x = gate_up.data,
                                 .y_stride = gate_up.stride,
                                 .x_stride = gate_up.stride,
                                 .up_offset = round_up(width, panel_rows),
-                                .tokens = x.count,
+                                .tokens = flow.x.count,
                                 .width = width,
                                 .gate = model_.spec.gate},
                                queue_);
   encode(gate_up, network.down);
-  product(network.down, {}, feed_forward_slices(width), y, accumulate);
-}
-
-void ForwardPass::experts(LayerWeights const& weights, Rows const& y) {
-  Buffers& b = *buffers_;
-  ModelSpec const& spec = model_.spec;
-  Rows const x{b.normed.data(), b.hidden_stride, y.count};
-  Rows const router{b.router_logits.data(), round_up(spec.experts, panel_rows), y.count};
-  encode(x, weights.router);
-  product(weights.router, {}, Slices::whole(weights.router.groups()), router, Accumulate::store);
-  operations_.route_experts({.experts = b.chosen.data(),
-                             .weights = b.expert_weights.data(),
-                             .logits = router.data,
-                             .stride = router.stride,
-                             .tokens = y.count,
-                             .num_experts = spec.experts,
-                             .chosen = spec.experts_per_token,
-                             .normalization = spec.router_normalization},
-                            queue_);
-  if (spec.shared_expert_ffn > 0) feed_forward(weights.shared_expert, x, y, Accumulate::add_to_y);
-  for (int expert = 0; expert < spec.experts; ++expert) {  // ascending: one order of sums for every token
-    int count = 0;
-    for (int i = 0; i < y.count * spec.experts_per_token; ++i) {
-      if (b.chosen[std::size_t(i)] != expert) continue;
-      b.expert_rows[std::size_t(count)] = i / spec.experts_per_token;
-      b.row_weights[std::size_t(count++)] = b.expert_weights[std::size_t(i)];
-    }
-    if (count > 0) one_expert(weights.experts[std::size_t(expert)], count, y);
-  }
-}
-
-void ForwardPass::one_expert(FeedForward const& network, int count, Rows const& y) {
-  Buffers& b = *buffers_;
-  Rows const in{b.expert_x.data(), b.hidden_stride, count}, out{b.expert_y.data(), b.hidden_stride, count};
-  operations_.gather_rows({.y = in.data,
-                           .x = b.normed.data(),
-                           .y_stride = in.stride,
-                           .x_stride = b.hidden_stride,
-                           .rows = b.expert_rows.data(),
-                           .count = count,
-                           .width = model_.spec.hidden},
-                          queue_);
-  feed_forward(network, in, out, Accumulate::store);
-  operations_.combine_expert({.y = y.data,
-                              .x = out.data,
-                              .y_stride = y.stride,
-                              .x_stride = out.stride,
-                              .rows = b.expert_rows.data(),
-                              .weights = b.row_weights.data(),
-                              .count = count,
-                              .width = model_.spec.hidden},
-                             queue_);
+  bool const on_one_rank = down.own.size() == down.slices.count;
+  if (on_one_rank) return product(network.down, {}, down.slices, flow.y, flow.accumulate);
+  group_.product({.y = flow.y.data,
+                  .y_stride = flow.y.stride,
+                  .x = b.activations,
+                  .weight = &network.down,
+                  .slices = {},
+                  .tokens = flow.y.count,
+                  .accumulate = flow.accumulate},
+                 down);
 }
 
 void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink) {
@@ -315,6 +287,7 @@ void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock c
   for (int first = 0; first < wanted; first += logit_block_rows) {
     int const count = std::min(logit_block_rows, wanted - first);
     Rows const rows{b.gathered.data(), b.hidden_stride, count}, out{b.logits.data(), b.logits_stride, count};
+    Rows const own{b.own_logits.data(), b.own_logits_stride, count};
     operations_.gather_rows({.y = rows.data,
                              .x = b.x.data(),
                              .y_stride = rows.stride,
@@ -325,7 +298,10 @@ void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock c
                             queue_);
     norm(rows, model_.weights.final_norm, rows, Accumulate::store);
     encode(rows, model_.weights.head);
-    product(model_.weights.head, {}, Slices::whole(model_.weights.head.groups()), out, Accumulate::store);
+    product(model_.weights.head, {}, Slices::whole(model_.weights.head.groups()), group_.alone() ? out : own,
+            Accumulate::store);
+    if (!group_.alone()) logits_of_all_ranks(count);
+    if (group_.rank() != 0) continue;
     if (batch.normalizers == Normalizers::compute || model_.spec.logit_soft_cap > 0)
       operations_.log_normalizer({.normalizer = b.normalizers.data(),
                                   .x = out.data,
@@ -340,6 +316,19 @@ void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock c
           .stride = out.stride,
           .normalizers = b.normalizers.data()});
   }
+}
+
+/// Rank 0 puts the parts of the vocabulary together.
+void ForwardPass::logits_of_all_ranks(int rows) {
+  Buffers& b = *buffers_;
+  std::vector<int> counts(shards_.size(), rows), widths;
+  for (Shard const& shard : shards_) widths.push_back(shard.vocab.size());
+  group_.share({.own = b.own_logits.data(), .stride = b.own_logits_stride, .rows = counts, .widths = widths},
+               [&](int rank, int first, int count, float const* data) {
+                 if (group_.rank() != 0) return;
+                 float* const to = b.logits.data() + first * b.logits_stride + shards_[std::size_t(rank)].vocab.begin;
+                 copy_rows(data, {to, b.logits_stride, count}, widths[std::size_t(rank)]);
+               });
 }
 
 }  // namespace windlass

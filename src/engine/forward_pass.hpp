@@ -10,6 +10,7 @@
 #include "kernels/operations.hpp"
 #include "src/core/collective.hpp"
 #include "src/core/thread_team.hpp"
+#include "src/engine/tensor_group.hpp"
 #include "src/kv/layer_group.hpp"
 #include "src/model/model.hpp"
 
@@ -54,14 +55,22 @@ struct ForwardLimits {
   int max_context = 0;
 };
 
-/// Allocates its buffers once; run() does not. Local.
+/// What computes. All of it outlives the forward pass.
+struct ForwardMachine {
+  Precision precision = Precision::fast;
+  Operations const* operations = nullptr;
+  ThreadTeam* team = nullptr;
+  Collective* collective = nullptr;  ///< of the ranks that hold the model's shards
+};
+
+/// Allocates its buffers once; run() does not. On several ranks collective over the instance: all run the same batches.
 class ForwardPass {
  public:
-  ForwardPass(Model const& model, Precision precision, Operations const& operations, ThreadTeam& team,
-              ForwardLimits const& limits);
+  /// `model` outlives it, and its shard is that of the collective's rank.
+  ForwardPass(Model const& model, ForwardMachine const& machine, ForwardLimits const& limits);
   ~ForwardPass();
 
-  /// `groups` in the order of layer_groups(). Logits come in blocks of at most `logit_block_rows`.
+  /// `groups` in the order of layer_groups(). Logits come in blocks of at most `logit_block_rows`, on rank 0 alone.
   void run(Batch const& batch, std::span<LayerGroup const> groups, std::function<void(LogitBlock const&)> const& sink);
 
   static constexpr int logit_block_rows = 64;
@@ -75,13 +84,25 @@ class ForwardPass {
     std::int64_t stride;
     int count;
   };
+  /// What a feed-forward network reads and writes.
+  struct Flow {
+    Rows x, y;
+    Accumulate accumulate;
+  };
+  void embed(Batch const& batch);
   void rotations(Batch const& batch);
   void run_layer(Batch const& batch, std::span<LayerGroup const> groups, int layer);
   void attention(Batch const& batch, std::span<LayerGroup const> groups, int layer);
-  void feed_forward(FeedForward const& network, Rows const& x, Rows const& y, Accumulate accumulate);
+  void output_product(LayerWeights const& weights, Rows const& y, Accumulate accumulate);
+  void feed_forward(FeedForward const& network, SlicePlan const& down, Flow const& flow);
   void experts(LayerWeights const& weights, Rows const& y);
-  void one_expert(FeedForward const& network, int count, Rows const& y);
+  void experts_of_all_ranks(LayerWeights const& weights, Rows const& y);
+  int rows_of_expert(int expert, int tokens);
+  void one_expert(FeedForward const& network, int count, float* out);
+  void combine_expert(int count, float const* out, Rows const& y);
   void run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink);
+  void logits_of_all_ranks(int rows);
+  void copy_rows(float const* from, Rows const& to, int width);
   void norm(Rows const& x, std::vector<float> const& weight, Rows const& y, Accumulate accumulate);
   void encode(Rows const& x, PackedMatrix const& reader);
   void product(PackedMatrix const& weight, std::vector<float> const& bias, Slices const& slices, Rows const& y,
@@ -93,7 +114,10 @@ class ForwardPass {
   Queue queue_;
   ForwardLimits limits_;
   LayerGroups groups_;
-  Slices output_slices_;
+  std::vector<Shard> shards_;  // [ranks]
+  TensorGroup group_;
+  SlicePlan output_plan_, dense_plan_, shared_plan_;
+  SlicePlan expert_plan_;  // an expert's slices all lie on one rank
   std::unique_ptr<Buffers> buffers_;
 };
 

@@ -41,6 +41,7 @@ void PagePool::Unmap::operator()(std::byte* memory) const { munmap(memory, bytes
 
 PagePool::PagePool(PagePoolConfig const& config)
     : shape_(config.shape),
+      records_(config.changes),
       memory_(config.memory ? nullptr : reserve(checked_bytes(config)), Unmap{checked_bytes(config)}),
       shared_(config.memory),
       base_(shared_ ? shared_->base : memory_.get()),
@@ -57,6 +58,7 @@ std::optional<PageId> PagePool::allocate() {
     index = free_.back();
     free_.pop_back();
     std::memset(bytes(PageId{index}).data(), 0, shape_.page_bytes());
+    record({PageId{index}, PageId{index}});
   } else if (fresh_ < pages_) {
     index = first_ + fresh_++;
   } else {
@@ -76,6 +78,25 @@ void PagePool::release(PageId page) {
     free_.push_back(number(page));
   else
     returned_.push_back({page, std::exchange(slot.loans, 0)});
+}
+
+void PagePool::record(PageChange change) {
+  if (records_ == PageChanges::recorded) changes_.push_back(change);
+}
+
+void PagePool::copy(PageId from, PageId to) {
+  std::memcpy(bytes(to).data(), bytes(from).data(), shape_.page_bytes());
+  record({from, to});
+}
+
+void PagePool::repeat(std::span<PageChange const> changes) {
+  for (auto const& [from, to] : changes) {
+    ensure(number(from) < slots_.size() && number(to) < slots_.size(), "a page id lies outside of its pool");
+    if (from == to)
+      std::memset(bytes(to).data(), 0, shape_.page_bytes());
+    else
+      copy(from, to);
+  }
 }
 
 void PagePool::borrow(PageId page) {

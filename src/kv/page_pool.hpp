@@ -22,10 +22,18 @@ struct PageMemory {
   std::shared_ptr<void> keeper;  ///< keeps the mapping alive
 };
 
+/// What other ranks of an instance have to do to their pages of the same number.
+struct PageChange {
+  PageId from{}, to{};  ///< equal: zeroed; else copied
+  bool operator==(PageChange const&) const = default;
+};
+enum class PageChanges : std::uint8_t { forgotten, recorded };
+
 struct PagePoolConfig {
   KvShape shape;
   std::uint32_t pages = 0;                       ///< >= 1
   std::shared_ptr<PageMemory> memory = nullptr;  ///< null: memory of its own
+  PageChanges changes = PageChanges::forgotten;
 };
 
 /// Pages are handed out zeroed and shared by reference counts; a page whose last reference goes is free again. All
@@ -55,6 +63,12 @@ class PagePool {
   bool is_own(PageId page) const { return number(page) - first_ < pages_; }
   std::uint32_t first_page() const { return first_; }
 
+  void copy(PageId from, PageId to);  ///< the bytes of one page into another
+  /// With PageChanges::recorded: pages that were zeroed or copied since the last call, in that order.
+  std::vector<PageChange> take_changes() { return std::exchange(changes_, {}); }
+  /// Does to this pool's pages what another one did to its own.
+  void repeat(std::span<PageChange const> changes);
+
   std::uint32_t references(PageId page) const;  ///< 0: free
   /// Changes whenever the page is handed out again: a reader that saw another value before has read foreign bytes.
   std::uint32_t generation(PageId page) const;
@@ -77,8 +91,11 @@ class PagePool {
     std::uint32_t loans = 0;  // of a borrowed page, since it was last given back
   };
   Slot& used_slot(PageId page);
+  void record(PageChange change);
 
   KvShape shape_;
+  PageChanges records_;
+  std::vector<PageChange> changes_;
   std::unique_ptr<std::byte, Unmap> memory_;  // null where the memory is shared
   std::shared_ptr<PageMemory> shared_;
   std::byte* base_ = nullptr;

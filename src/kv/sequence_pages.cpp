@@ -1,6 +1,5 @@
 #include "src/kv/sequence_pages.hpp"
 
-#include <cstring>
 #include <utility>
 
 #include "src/core/error.hpp"
@@ -94,8 +93,7 @@ std::optional<SequencePages> SequencePages::fork(int positions) const {
     for (int i = to.first; i < full; ++i) pool.retain(PageId{to.pages[std::size_t(i)]});
     if (!partial || to.first > full) continue;
     PageId const page = pool.allocate().value();
-    std::memcpy(pool.bytes(page).data(), pool.bytes(PageId{from.pages[std::size_t(full)]}).data(),
-                pool.shape().page_bytes());
+    pool.copy(PageId{from.pages[std::size_t(full)]}, page);
     to.pages[std::size_t(full)] = number(page);
   }
   return copy;

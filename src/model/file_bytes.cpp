@@ -22,6 +22,7 @@ class FileBytes::Source {
  public:
   virtual ~Source() = default;
   virtual void read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  virtual void sample(std::uint64_t offset, std::span<std::byte> out) const { read(offset, out); }
   virtual bool reads_pieces() const { return false; }
 };
 
@@ -95,6 +96,7 @@ class PieceSource final : public FileBytes::Source {
       : file_(std::move(file)),
         cache_(size, [this](std::uint64_t offset, std::span<std::byte> out) { file_.read(offset, out); }) {}
   void read(std::uint64_t offset, std::span<std::byte> out) const override { cache_.read(offset, out); }
+  void sample(std::uint64_t offset, std::span<std::byte> out) const override { file_.read(offset, out); }
   bool reads_pieces() const override { return true; }
 
  private:
@@ -138,12 +140,22 @@ FileBytes& FileBytes::operator=(FileBytes&&) noexcept = default;
 
 bool FileBytes::reads_pieces() const { return source_->reads_pieces(); }
 
+void FileBytes::check_range(std::uint64_t offset, std::size_t bytes) const {
+  if (offset > size_ || bytes > size_ - offset)
+    throw InputError(text(path_, ": bytes ", offset, " to ", offset + bytes, " are needed, but the file has ", size_,
+                          "; it is cut: copy or download it again"));
+}
+
 void FileBytes::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (out.empty()) return;
-  if (offset > size_ || out.size() > size_ - offset)
-    throw InputError(text(path_, ": bytes ", offset, " to ", offset + out.size(), " are needed, but the file has ",
-                          size_, "; it is cut: copy or download it again"));
+  check_range(offset, out.size());
   source_->read(offset, out);
+}
+
+void FileBytes::sample(std::uint64_t offset, std::span<std::byte> out) const {
+  if (out.empty()) return;
+  check_range(offset, out.size());
+  source_->sample(offset, out);
 }
 
 std::string read_text_file(std::string const& path, std::uint64_t limit_bytes) {

@@ -33,10 +33,14 @@ class FileBytes {
   /// Throws FileError where the system fails, InputError where the file ends before offset + out.size().
   void read(std::uint64_t offset, std::span<std::byte> out) const;
 
+  /// The same for a few bytes here and there: never reads a piece of 16 MiB for them.
+  void sample(std::uint64_t offset, std::span<std::byte> out) const;
+
   class Source;
 
  private:
   FileBytes(std::string path, std::uint64_t size, std::unique_ptr<Source> source);
+  void check_range(std::uint64_t offset, std::size_t bytes) const;
   std::string path_;
   std::uint64_t size_ = 0;
   std::unique_ptr<Source> source_;

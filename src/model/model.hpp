@@ -11,6 +11,7 @@
 #include "src/core/hash.hpp"
 #include "src/model/chat_template.hpp"
 #include "src/model/load_mode.hpp"
+#include "src/model/shard.hpp"
 #include "src/model/spec.hpp"
 #include "src/model/tokenizer.hpp"
 #include "src/model/tool_calls.hpp"
@@ -27,6 +28,7 @@ struct ModelConfig {
   std::string hf_overrides;        ///< JSON object merged into config.json; empty: none
   std::string chat_template_file;  ///< replaces the model's own template; empty: the model's
   int max_model_len = 0;           ///< 0: what the model was trained for
+  TensorParallel tensor_parallel;  ///< which shard is loaded
 };
 
 /// Sampling defaults that the model's author recommends (generation_config.json); unset where the file says nothing.
@@ -37,6 +39,7 @@ struct SuggestedSampling {
 
 struct Model {
   ModelSpec spec;
+  Shard shard;  ///< what of it `weights` are
   Weights weights;
   std::unique_ptr<Tokenizer> tokenizer;         ///< null where the files have none: token-id prompts only
   std::string tokenizer_problem;                ///< why it is null
@@ -45,7 +48,7 @@ struct Model {
   std::optional<ToolCallFormat> tool_calls;     ///< how the template has the model call tools
   bool reasoning = false;                       ///< the template knows thoughts, <think>…</think>
   SuggestedSampling suggested;
-  Hash128 identity;       ///< of the specification, tensor names, types, shapes and a sample of the weights' bytes
+  Hash128 identity;  ///< of the specification, tensor names, types, shapes and a sample of their bytes in the files
   int max_model_len = 0;  ///< tokens a sequence may have
   std::uint64_t file_bytes = 0;
   double load_seconds = 0;

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "kernels/weight_arena.hpp"
 #include "src/model/architecture/blueprint.hpp"
 #include "src/model/gguf.hpp"
 #include "src/model/model.hpp"
@@ -22,7 +23,7 @@ struct ModelFiles {
 ModelFiles open_model(ModelConfig const& config);
 
 /// Everything of a Model but the tokenizer and the chat template.
-Model load_network(ModelConfig const& config, ModelFiles const& files, ThreadTeam& team);
+Model load_network(ModelConfig const& config, ModelFiles const& files, WeightMemory const& memory, ThreadTeam& team);
 
 /// Adds `id` unless it is there or beyond the vocabulary.
 void add_end_token(ModelSpec& spec, TokenId id);

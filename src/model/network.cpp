@@ -2,6 +2,7 @@
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 #include "src/model/model_files.hpp"
+#include "src/model/placed_load.hpp"
 #include "src/model/weight_loader.hpp"
 
 namespace windlass {
@@ -21,6 +22,18 @@ int checked_length(ModelConfig const& config, Blueprint const& blueprint) {
   return config.max_model_len;
 }
 
+/// A small tensor whole, of a large one pieces spread evenly. From the file, so that it is the same for every shard.
+Hash128 hash_sample(Tensor const& tensor, Hash128 seed) {
+  constexpr std::uint64_t small_bytes = 16 << 10, pieces = 4, piece_bytes = 1024;
+  bool const whole = tensor.bytes <= small_bytes;
+  std::vector<std::byte> sample(whole ? tensor.bytes : pieces * piece_bytes);
+  if (whole) tensor.file->sample(tensor.offset, sample);
+  for (std::uint64_t i = 0; i < pieces && !whole; ++i)
+    tensor.file->sample(tensor.offset + tensor.bytes / pieces * i,
+                        std::span(sample).subspan(i * piece_bytes, piece_bytes));
+  return hash_bytes(sample, seed);
+}
+
 Hash128 identity_of(Model const& model, TensorTable const& tensors) {
   ModelSpec const& spec = model.spec;
   Hash128 hash =
@@ -36,27 +49,38 @@ Hash128 identity_of(Model const& model, TensorTable const& tensors) {
     hash = hash_text(text(rope.rotary_dim, ' ', rope.attention_factor), hash);
     hash = hash_bytes(std::as_bytes(std::span(used)), hash);
   }
-  for (auto const& [name, tensor] : tensors.all())
+  for (auto const& [name, tensor] : tensors.all()) {
     hash = hash_text(text(name, ' ', windlass::name(tensor.type), ' ', shape_text(tensor.shape)), hash);
-  return model.weights.sample_hash(hash);
+    hash = hash_sample(tensor, hash);
+  }
+  return hash;
 }
 
 }  // namespace
 
-Model load_network(ModelConfig const& config, ModelFiles const& files, ThreadTeam& team) {
+Model load_network(ModelConfig const& config, ModelFiles const& files, WeightMemory const& memory, ThreadTeam& team) {
   Model model;
   model.spec = files.blueprint.spec;
   model.suggested = files.suggested;
   model.max_model_len = checked_length(config, files.blueprint);
-  model.weights = load_weights(files.blueprint, files.tensors(), config.precision, team);
+  model.shard = shard_of(model.spec, config.tensor_parallel);
+  model.weights = load_weights(files.blueprint, files.tensors(),
+                               {.precision = config.precision, .shard = model.shard, .memory = memory}, team);
   model.file_bytes = files.tensors().file_bytes();
   model.identity = identity_of(model, files.tensors());
   return model;
 }
 
+std::size_t packed_bytes(ModelConfig const& config, ThreadTeam& team) {
+  ModelFiles const files = open_model(config);
+  Shard const shard = shard_of(files.blueprint.spec, config.tensor_parallel);
+  return packed_bytes(files.blueprint, files.tensors(), {.precision = config.precision, .shard = shard, .memory = {}},
+                      team);
+}
+
 Model load_network(ModelConfig const& config, ThreadTeam& team) {
   Microseconds const start = now_us();
-  Model model = load_network(config, open_model(config), team);
+  Model model = load_network(config, open_model(config), {}, team);
   model.load_seconds = double(now_us() - start) * 1e-6;
   return model;
 }

@@ -136,4 +136,11 @@ RowSource part_of(RowSource const& source, std::int64_t first, std::int64_t coun
   return part;
 }
 
+RowSource columns_from(RowSource const& source, std::int64_t first, std::int64_t columns) {
+  RowSource part = source;
+  part.file_columns = columns;
+  part.first_column = first;
+  return part;
+}
+
 }  // namespace windlass

@@ -54,4 +54,7 @@ class TensorFinder {
 /// Rows [first, first + count) of a source.
 RowSource part_of(RowSource const& source, std::int64_t first, std::int64_t count);
 
+/// Columns from `first` (a multiple of 32) on of a source whose rows have `columns` of them.
+RowSource columns_from(RowSource const& source, std::int64_t first, std::int64_t columns);
+
 }  // namespace windlass

@@ -20,16 +20,20 @@ std::string filled(std::string pattern, std::size_t layer, std::size_t expert = 
 
 class WeightLoader {
  public:
-  WeightLoader(Blueprint const& blueprint, TensorTable const& tensors, Precision precision, ThreadTeam& team)
+  WeightLoader(Blueprint const& blueprint, TensorTable const& tensors, WeightLoad const& load, ThreadTeam& team)
       : spec_(blueprint.spec),
         names_(blueprint.names),
         finder_(tensors, source_name(tensors)),
-        precision_(precision),
-        team_(team) {}
+        precision_(load.precision),
+        shard_(load.shard),
+        team_(team),
+        arena_(load.memory) {}
+
+  std::size_t packed_bytes() const { return arena_.taken_bytes(); }
 
   Weights load() {
     Weights weights;
-    weights.embedding = matrix(finder_.rows(names_.embedding, {spec_.vocab, spec_.hidden}));
+    weights.embedding = vocabulary(finder_.rows(names_.embedding, {spec_.vocab, spec_.hidden}));
     for (std::size_t l = 0; l < spec_.layers.size(); ++l) weights.layers.push_back(layer(l));
     weights.final_norm = norm(names_.final_norm, spec_.hidden);
     weights.head = head(weights.embedding);
@@ -48,7 +52,10 @@ class WeightLoader {
   std::int64_t q_rows() const { return std::int64_t(spec_.heads) * spec_.head_dim; }
   std::int64_t kv_rows() const { return std::int64_t(spec_.kv_heads) * spec_.head_dim; }
 
-  PackedMatrix matrix(RowSource const& source) { return packed(std::span(&source, 1), spec_.hidden); }
+  PackedMatrix vocabulary(RowSource const& source) {
+    RowSource const own = part_of(source, shard_.vocab.begin, shard_.vocab.size());
+    return packed(std::span(&own, 1), spec_.hidden);
+  }
 
   PackedMatrix packed(std::span<RowSource const> sources, std::int64_t columns) {
     return pack(sources, columns, {.precision = precision_}, arena_, team_);
@@ -68,7 +75,7 @@ class WeightLoader {
       if (finder_.has(names_.head + ".weight")) finder_.get(names_.head + ".weight", {spec_.vocab, spec_.hidden});
       return embedding;
     }
-    return matrix(finder_.rows(names_.head, {spec_.vocab, spec_.hidden}));
+    return vocabulary(finder_.rows(names_.head, {spec_.vocab, spec_.hidden}));
   }
 
   LayerWeights layer(std::size_t l) {
@@ -82,8 +89,7 @@ class WeightLoader {
     w.k_norm = norm(filled(n.k_norm, l), spec_.head_dim);
     w.qkv = qkv(l);
     w.qkv_bias = qkv_bias(l, w.qkv);
-    RowSource const output = finder_.rows(filled(n.output, l), {spec_.hidden, q_rows()});
-    w.output = packed(std::span(&output, 1), q_rows());
+    w.output = output(finder_.rows(filled(n.output, l), {spec_.hidden, q_rows()}));
     w.output_bias = output_bias(l, w.output);
     if (spec_.layers[l].moe)
       load_experts(l, w);
@@ -94,9 +100,11 @@ class WeightLoader {
 
   PackedMatrix qkv(std::size_t l) {
     LayerNames const& n = names_.layer;
-    std::vector<RowSource> sources;
+    std::vector<RowSource> sources;  // q, k, v
     if (!n.qkv.empty()) {
-      sources.push_back(finder_.rows(filled(n.qkv, l), {q_rows() + 2 * kv_rows(), spec_.hidden}));
+      RowSource const all = finder_.rows(filled(n.qkv, l), {q_rows() + 2 * kv_rows(), spec_.hidden});
+      sources = {part_of(all, 0, q_rows()), part_of(all, q_rows(), kv_rows()),
+                 part_of(all, q_rows() + kv_rows(), kv_rows())};
     } else {
       sources.push_back(finder_.rows(filled(n.q, l), {q_rows(), spec_.hidden}));
       sources.push_back(finder_.rows(filled(n.k, l), {kv_rows(), spec_.hidden}));
@@ -104,7 +112,20 @@ class WeightLoader {
       if (names_.rope_rows == RopeRows::interleaved)
         sources[0].interleaved_head_dim = sources[1].interleaved_head_dim = spec_.head_dim;
     }
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      IndexRange const heads = heads_of_part(i);
+      sources[i] =
+          part_of(sources[i], std::int64_t(heads.begin) * spec_.head_dim, std::int64_t(heads.size()) * spec_.head_dim);
+    }
     return packed(sources, spec_.hidden);
+  }
+
+  /// Of q (part 0), k and v, the heads of this shard.
+  IndexRange heads_of_part(std::size_t part) const { return part == 0 ? shard_.heads : shard_.kv_heads; }
+
+  PackedMatrix output(RowSource const& source) {
+    RowSource const own = columns_from(source, std::int64_t(shard_.heads.begin) * spec_.head_dim, q_rows());
+    return packed(std::span(&own, 1), std::int64_t(shard_.heads.size()) * spec_.head_dim);
   }
 
   bool wants_bias(BiasExpected expected, std::string const& name) const {
@@ -136,7 +157,21 @@ class WeightLoader {
       append(rope_ordered(finder_.bias(filled(n.k, l), kv_rows())));
       append(finder_.bias(filled(n.v, l), kv_rows()));
     }
+    out = own_heads(out);
     out.resize(std::size_t(matrix.panels()) * panel_rows);
+    return out;
+  }
+
+  /// Of the values of all rows of q, k and v, those of this shard.
+  std::vector<float> own_heads(std::vector<float> const& values) const {
+    std::vector<float> out;
+    std::int64_t const starts[] = {0, q_rows(), q_rows() + kv_rows()};
+    for (std::size_t part = 0; part < std::size(starts); ++part) {
+      IndexRange const heads = heads_of_part(part);
+      auto const start = values.begin() + starts[part];
+      out.insert(out.end(), start + std::int64_t(heads.begin) * spec_.head_dim,
+                 start + std::int64_t(heads.end) * spec_.head_dim);
+    }
     return out;
   }
 
@@ -148,24 +183,33 @@ class WeightLoader {
     return out;
   }
 
-  /// Gate rows are filled up to whole panels, so that the up rows start a panel.
-  FeedForward feed_forward(RowSource gate, RowSource up, RowSource down) {
-    gate.fill_to = panel_rows;
-    std::int64_t const width = gate.rows;
-    std::vector<RowSource> const both{std::move(gate), std::move(up)};
-    return {.gate_up = packed(both, spec_.hidden), .down = packed(std::span(&down, 1), width)};
+  struct NetworkRows {
+    RowSource gate, up, down;
+  };
+  /// `columns`: of the network's width, those that are held. Gate rows are filled up to whole panels, so that the up
+  /// rows start a panel.
+  FeedForward feed_forward(NetworkRows const& rows, IndexRange columns) {
+    std::vector<RowSource> both{part_of(rows.gate, columns.begin, columns.size()),
+                                part_of(rows.up, columns.begin, columns.size())};
+    both[0].fill_to = panel_rows;
+    RowSource const down = columns_from(rows.down, columns.begin, rows.gate.rows);
+    return {.gate_up = packed(both, spec_.hidden), .down = packed(std::span(&down, 1), columns.size())};
   }
 
   FeedForward dense(std::size_t l) {
     LayerNames const& n = names_.layer;
     std::int64_t const width = spec_.ffn;
-    RowSource const down = finder_.rows(filled(n.down, l), {spec_.hidden, width});
+    IndexRange const columns = feed_forward_columns_of(spec_.ffn, shard_.place);
+    NetworkRows rows{.gate = {}, .up = {}, .down = finder_.rows(filled(n.down, l), {spec_.hidden, width})};
     if (!n.gate_up.empty()) {
       RowSource const both = finder_.rows(filled(n.gate_up, l), {2 * width, spec_.hidden});
-      return feed_forward(part_of(both, 0, width), part_of(both, width, width), down);
+      rows.gate = part_of(both, 0, width);
+      rows.up = part_of(both, width, width);
+    } else {
+      rows.gate = finder_.rows(filled(n.gate, l), {width, spec_.hidden});
+      rows.up = finder_.rows(filled(n.up, l), {width, spec_.hidden});
     }
-    return feed_forward(finder_.rows(filled(n.gate, l), {width, spec_.hidden}),
-                        finder_.rows(filled(n.up, l), {width, spec_.hidden}), down);
+    return feed_forward(rows, columns);
   }
 
   RowSource expert_rows(std::string const& pattern, std::size_t l, std::size_t expert, MatrixShape shape) {
@@ -180,15 +224,20 @@ class WeightLoader {
     w.router = pack(std::span(&router, 1), spec_.hidden,
                     {.precision = precision_, .floating_format = WeightFormat::f32}, arena_, team_);
     MatrixShape const wide{spec_.expert_ffn, spec_.hidden}, narrow{spec_.hidden, spec_.expert_ffn};
-    for (std::size_t e = 0; e < std::size_t(spec_.experts); ++e)
-      w.experts.push_back(feed_forward(expert_rows(n.expert_gate, l, e, wide), expert_rows(n.expert_up, l, e, wide),
-                                       expert_rows(n.expert_down, l, e, narrow)));
+    for (std::size_t e = 0; e < std::size_t(spec_.experts); ++e) {
+      NetworkRows const rows{.gate = expert_rows(n.expert_gate, l, e, wide),
+                             .up = expert_rows(n.expert_up, l, e, wide),
+                             .down = expert_rows(n.expert_down, l, e, narrow)};
+      bool const own = shard_.experts.contains(int(e));
+      w.experts.push_back(own ? feed_forward(rows, {0, spec_.expert_ffn}) : FeedForward{});
+    }
   }
 
   ModelSpec const& spec_;
   WeightNames const& names_;
   TensorFinder finder_;
   Precision precision_;
+  Shard shard_;
   ThreadTeam& team_;
   WeightArena arena_;
 };
@@ -196,7 +245,20 @@ class WeightLoader {
 }  // namespace
 
 Weights load_weights(Blueprint const& blueprint, TensorTable const& tensors, Precision precision, ThreadTeam& team) {
-  return WeightLoader(blueprint, tensors, precision, team).load();
+  return load_weights(blueprint, tensors, {.precision = precision, .shard = shard_of(blueprint.spec, {})}, team);
+}
+
+Weights load_weights(Blueprint const& blueprint, TensorTable const& tensors, WeightLoad const& load, ThreadTeam& team) {
+  return WeightLoader(blueprint, tensors, load, team).load();
+}
+
+std::size_t packed_bytes(Blueprint const& blueprint, TensorTable const& tensors, WeightLoad const& load,
+                         ThreadTeam& team) {
+  WeightLoad measuring = load;
+  measuring.memory = {.bytes = {}, .owner = nullptr, .filling = Filling::nobody};
+  WeightLoader loader(blueprint, tensors, measuring, team);
+  loader.load();
+  return loader.packed_bytes();
 }
 
 }  // namespace windlass

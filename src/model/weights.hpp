@@ -1,11 +1,11 @@
-/// A model's weights as the forward pass reads them.
+/// A model's weights as the forward pass reads them. On one rank of several they are its shard (src/model/shard.hpp):
+/// sizes below then count what is there; an expert of another rank is empty.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "kernels/packed_matrix.hpp"
-#include "src/core/hash.hpp"
 #include "src/model/spec.hpp"
 
 namespace windlass {
@@ -42,8 +42,6 @@ struct Weights {
   std::vector<LayerWeights> layers;
 
   std::size_t size_bytes() const;  ///< of all matrices, shared bytes counted once
-  /// Of formats, shapes, all norms and biases, and 4 KiB of each matrix: another model's differs.
-  Hash128 sample_hash(Hash128 seed) const;
 };
 
 }  // namespace windlass

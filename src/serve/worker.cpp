@@ -56,6 +56,7 @@ WorkerEnd Worker::run() {
     tell_load();
     if (courier_.silence_us(config_.controller_rank) > config_.controller_silence_us) return WorkerEnd::controller_lost;
   }
+  engine_.end_followers();
   return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
 }
 
@@ -139,13 +140,20 @@ void Worker::hand_off_held() {
 void Worker::offer(Outgoing outgoing) {
   if (lost_ranks_.contains(outgoing.assignment.decode_rank)) return;
   DetachedRequest const& detached = outgoing.detached;
-  auto const names = page_names(detached.pages, detached.computed, engine_.groups());
+  if (config_.staging != nullptr && detached.computed > 0 && !outgoing.staged) {
+    outgoing.staged = config_.staging->gather(detached.pages, detached.computed);
+    if (!outgoing.staged) {
+      retries_.push_back({.at_us = now_us() + config_.retry_us, .outgoing = std::move(outgoing)});
+      return;
+    }
+  }
+  auto const names = page_names(outgoing.pages(), detached.computed, whole_groups());
   WireWriter tail;
   for (KvPageName const& name : names) tail.put(name);
   auto bytes = tail.take();
   auto const progress = encode_progress(detached, now_us());
   bytes.insert(bytes.end(), progress.begin(), progress.end());
-  KvShape const& shape = engine_.groups()[0].pool->shape();
+  KvShape const& shape = whole_groups()[0].pool->shape();
   HandoffOffer const message{
       .transfer = next_transfer_++,
       .request = number(detached.request.id),
@@ -182,11 +190,18 @@ void Worker::take_offer(Envelope const& envelope) {
                           .pages = SequencePages(engine_.groups())};
   if (offer.pages > 0) {
     auto pages = engine_.reserve(request.computed);
-    if (!pages) return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::refused);
-    if (!same_places(page_names(*pages, request.computed, engine_.groups()), names))
+    std::optional<SequencePages> staged;
+    if (config_.staging != nullptr) staged = config_.staging->reserve(request.computed);
+    if (!pages || (config_.staging != nullptr && !staged))
+      return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::refused);
+    if (!same_places(page_names(staged ? *staged : *pages, request.computed, whole_groups()), names))
       return exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::damaged);
     request.pages = std::move(*pages);
-    return accept(envelope, offer, std::move(request));
+    return accept(envelope, offer,
+                  {.request = std::move(request),
+                   .pages = SequencePages(engine_.groups()),
+                   .staged = std::move(staged),
+                   .epoch = offer.request_epoch});
   }
   request.computed = 0;
   assignments_[id] = {.epoch = offer.request_epoch, .decode_rank = courier_.world_rank()};
@@ -194,14 +209,13 @@ void Worker::take_offer(Envelope const& envelope) {
   exchange_->end(envelope.source_rank, offer.transfer, HandoffOutcome::arrived);
 }
 
-void Worker::accept(Envelope const& envelope, HandoffOffer const& offer, DetachedRequest request) {
-  auto const names = page_names(request.pages, request.computed, engine_.groups());
-  IncomingKv incoming{.transfer = offer.transfer, .from_rank = envelope.source_rank, .pages = local_pages(names)};
-  for (KvPageName const& name : names) incoming.generations.push_back(name.generation);
-  incoming_.emplace(
-      TransferKey(envelope.source_rank, offer.transfer),
-      Incoming{.request = std::move(request), .pages = SequencePages(engine_.groups()), .epoch = offer.request_epoch});
-  exchange_->grant(std::move(incoming));
+void Worker::accept(Envelope const& envelope, HandoffOffer const& offer, Incoming incoming) {
+  SequencePages const& pages = incoming.staged ? *incoming.staged : incoming.request->pages;
+  auto const names = page_names(pages, incoming.request->computed, whole_groups());
+  IncomingKv granted{.transfer = offer.transfer, .from_rank = envelope.source_rank, .pages = local_pages(names)};
+  for (KvPageName const& name : names) granted.generations.push_back(name.generation);
+  incoming_.emplace(TransferKey(envelope.source_rank, offer.transfer), std::move(incoming));
+  exchange_->grant(std::move(granted));
 }
 
 void Worker::take_event(KvEvent const& event) {
@@ -232,11 +246,12 @@ void Worker::finish_outgoing(KvEvent const& event) {
                    " did not arrive intact or in time; it computes the prompt again"));
   outgoing.detached.pages.release_all();
   outgoing.detached.computed = 0;
+  outgoing.staged.reset();
   offer(std::move(outgoing));
 }
 
 void Worker::tell_moved(Outgoing const& outgoing, KvEvent const& event) {
-  auto const names = page_names(outgoing.detached.pages, outgoing.detached.computed, engine_.groups());
+  auto const names = page_names(outgoing.pages(), outgoing.detached.computed, whole_groups());
   courier_.send(config_.controller_rank, Moved{.request = number(outgoing.detached.request.id),
                                                .request_epoch = outgoing.assignment.epoch,
                                                .bytes = event.bytes,
@@ -250,7 +265,7 @@ void Worker::finish_incoming(KvEvent const& event) {
   auto const at = incoming_.find({int(event.peer_rank), event.transfer});
   if (at == incoming_.end() || !at->second.request) return;
   if (event.outcome != HandoffOutcome::arrived) {  // the sender may still write there
-    at->second.pages = std::move(at->second.request->pages);
+    if (!at->second.staged) at->second.pages = std::move(at->second.request->pages);
     at->second.request.reset();
     return;
   }
@@ -258,6 +273,8 @@ void Worker::finish_incoming(KvEvent const& event) {
   if (is_wanted(id, at->second.epoch)) {
     drop(id, at->second.epoch);
     assignments_[id] = {.epoch = at->second.epoch, .decode_rank = courier_.world_rank()};
+    DetachedRequest const& request = *at->second.request;
+    if (at->second.staged) config_.staging->scatter(*at->second.staged, request.pages, request.computed);
     engine_.attach(std::move(*at->second.request));
   }
   incoming_.erase(at);

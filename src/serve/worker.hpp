@@ -10,6 +10,7 @@
 #include "mpi/courier.hpp"
 #include "mpi/kv_exchange.hpp"
 #include "src/engine/engine.hpp"
+#include "src/engine/kv_staging.hpp"
 
 namespace windlass {
 
@@ -17,9 +18,10 @@ struct WorkerConfig {
   int controller_rank = 0;
   Microseconds controller_silence_us = 20'000'000;  ///< after which the job is taken for lost
   Microseconds retry_us = 20'000;                   ///< before a handoff that found no room is offered again
+  KvStaging* staging = nullptr;                     ///< of an instance of several ranks that hands KV over
 };
 
-enum class WorkerEnd : std::uint8_t { done, failed, controller_lost };
+enum class WorkerEnd : std::uint8_t { done, failed, controller_lost, instance_lost };
 
 /// Everything must outlive it. One thread calls it.
 class Worker {
@@ -27,7 +29,7 @@ class Worker {
   /// `exchange` is null where no instance hands KV to another.
   Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerConfig const& config);
 
-  /// Until the controller ends it.
+  /// Until the controller ends it. Throws InstanceBroken where another rank of the instance is lost.
   WorkerEnd run();
   /// Ranks that the controller has told to be lost.
   bool knows_of_losses() const { return !lost_ranks_.empty() || (shutdown_ && shutdown_->lost_ranks > 0); }
@@ -40,10 +42,13 @@ class Worker {
   struct Outgoing {
     DetachedRequest detached;
     Assignment assignment;
+    std::optional<SequencePages> staged;  ///< whole copies of the pages, where the engine's are parts
+    SequencePages const& pages() const { return staged ? *staged : detached.pages; }
   };
   struct Incoming {
     std::optional<DetachedRequest> request;  ///< nothing after a failed transfer: the pages wait to be closed
-    SequencePages pages;
+    SequencePages pages;                     ///< that the sender may still write, after a failed transfer
+    std::optional<SequencePages> staged;     ///< where the pages come whole, and the engine's are parts
     std::uint64_t epoch = 0;
   };
   struct Retry {
@@ -60,7 +65,7 @@ class Worker {
   void lose_peer(PeerLost const& message);
   bool is_wanted(RequestId request, std::uint64_t epoch) const;
   void take_offer(Envelope const& envelope);
-  void accept(Envelope const& envelope, HandoffOffer const& offer, DetachedRequest request);
+  void accept(Envelope const& envelope, HandoffOffer const& offer, Incoming incoming);
   void take_event(KvEvent const& event);
   void finish_outgoing(KvEvent const& event);
   void finish_incoming(KvEvent const& event);
@@ -71,6 +76,10 @@ class Worker {
   void send_answers();
   void tell_load();
   bool busy() const { return !engine_.idle(); }
+  /// Those whose pages go from instance to instance.
+  std::span<LayerGroup const> whole_groups() const {
+    return config_.staging != nullptr ? config_.staging->groups() : engine_.groups();
+  }
 
   Engine& engine_;
   Courier& courier_;

@@ -1,4 +1,4 @@
-#include "src/engine/canonical_slices.hpp"
+#include "src/model/canonical_slices.hpp"
 
 #include <algorithm>
 

@@ -1,0 +1,65 @@
+#include "src/engine/forward_buffers.hpp"
+
+#include <algorithm>
+
+namespace windlass {
+namespace {
+
+/// Widths of this rank's parts.
+struct Widths {
+  int attention, qkv, ffn;
+};
+
+Widths widths_of(Model const& model) {
+  ModelSpec const& spec = model.spec;
+  Shard const& shard = model.shard;
+  int ffn = spec.experts > 0 ? spec.expert_ffn : 0;
+  for (int const width : {spec.ffn, spec.shared_expert_ffn})
+    if (width > 0) ffn = std::max(ffn, feed_forward_columns_of(width, shard.place).size());
+  return {.attention = shard.heads.size() * spec.head_dim,
+          .qkv = (shard.heads.size() + 2 * shard.kv_heads.size()) * spec.head_dim,
+          .ffn = ffn};
+}
+
+}  // namespace
+
+ForwardPass::Buffers::Buffers(Model const& model, ForwardLimits const& limits, TensorGroup const& group, int threads) {
+  ModelSpec const& spec = model.spec;
+  Widths const widths = widths_of(model);
+  hidden_stride = round_up(spec.hidden, group_size);
+  qkv_stride = round_up(widths.qkv, group_size);
+  attention_stride = round_up(widths.attention, group_size);
+  gate_up_stride = 2 * round_up(widths.ffn, panel_rows);
+  logits_stride = round_up(spec.vocab, panel_rows);
+  own_logits_stride = round_up(model.shard.vocab.size(), panel_rows);
+  encoded_stride = round_up(std::max({spec.hidden, widths.attention, widths.ffn}), group_size);
+  auto const rows = std::size_t(limits.rows);
+  auto const floats = [&](std::int64_t stride) { return AlignedArray<float>(rows * std::size_t(stride)); };
+  x = floats(hidden_stride);
+  normed = floats(hidden_stride);
+  branch = floats(hidden_stride);
+  qkv = floats(qkv_stride);
+  attended = floats(attention_stride);
+  gate_up = floats(gate_up_stride);
+  int const most_rows = std::max(limits.rows, logit_block_rows);
+  encoded = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride));
+  scales = AlignedArray<float>(std::size_t(round_to_tile(most_rows)) * std::size_t(encoded_stride / group_size));
+  scaled_sums = AlignedArray<float>(scales.size());
+  sums = AlignedArray<std::int32_t>(scales.size());
+  gathered = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(hidden_stride));
+  if (group.rank() == 0) logits = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(logits_stride));
+  if (!group.alone()) own_logits = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(own_logits_stride));
+  normalizers = AlignedArray<float>(logit_block_rows);
+  for (RopeSpec const& rope : spec.ropes) cos_sin.push_back(floats(rope.rotary_dim));
+  workspace = AlignedArray<std::byte>(attention_workspace_bytes(spec.head_dim, limits.max_context, threads));
+  if (spec.experts == 0) return;
+  router_logits = floats(round_up(spec.experts, panel_rows));
+  expert_weights = floats(spec.experts_per_token);
+  chosen = AlignedArray<std::int32_t>(expert_weights.size());
+  row_weights = floats(1);
+  expert_rows = AlignedArray<std::int32_t>(rows);
+  expert_x = floats(hidden_stride);
+  expert_y = floats(hidden_stride * (group.alone() ? 1 : spec.experts_per_token));
+}
+
+}  // namespace windlass

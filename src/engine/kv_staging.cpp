@@ -1,0 +1,67 @@
+#include "src/engine/kv_staging.hpp"
+
+#include <algorithm>
+
+#include "src/engine/step_message.hpp"
+
+namespace windlass {
+
+KvStaging::KvStaging(Engine& engine, Model const& model, Collective& collective)
+    : engine_(engine), collective_(collective), mover_(model.spec, collective) {
+  for (LayerGroup const& group : engine.groups()) {
+    KvShape shape = group.pool->shape();
+    shape.kv_heads = model.spec.kv_heads;
+    auto const enough =
+        std::uint32_t(2 * blocks_for(model.max_model_len));  // requests of the longest kind fit in twice
+    pools_.push_back(
+        std::make_unique<PagePool>(PagePoolConfig{.shape = shape, .pages = std::min(group.pool->pages(), enough)}));
+    groups_.push_back({.pool = pools_.back().get(), .window_tokens = group.window_tokens});
+  }
+}
+
+KvStaging::~KvStaging() = default;
+
+std::vector<std::vector<std::uint32_t>> KvStaging::visible(SequencePages const& pages, int positions) const {
+  std::vector<std::vector<std::uint32_t>> found(groups_.size());
+  for (std::size_t group = 0; group < groups_.size(); ++group)
+    for (int block = first_visible_block(positions, groups_[group].window_tokens); block < blocks_for(positions);
+         ++block)
+      found[group].push_back(number(*pages.block(block)[group]));
+  return found;
+}
+
+std::optional<SequencePages> KvStaging::reserve(int positions) {
+  int const blocks = blocks_for(positions);
+  for (LayerGroup const& group : groups_)
+    if (int(group.pool->free_pages()) < blocks - first_visible_block(positions, group.window_tokens))
+      return std::nullopt;
+  std::vector<BlockPages> reserved(std::size_t(blocks), BlockPages{});
+  for (std::size_t group = 0; group < groups_.size(); ++group)
+    for (int block = first_visible_block(positions, groups_[group].window_tokens); block < blocks; ++block)
+      reserved[std::size_t(block)][group] = groups_[group].pool->allocate();
+  SequencePages pages(groups_);
+  pages.adopt(reserved);
+  return pages;
+}
+
+PageMove KvStaging::move_of(std::size_t group, std::span<std::uint32_t const> own,
+                            std::span<std::uint32_t const> whole) {
+  return {.own = engine_.groups()[group].pool, .own_pages = own, .whole = groups_[group].pool, .whole_pages = whole};
+}
+
+std::optional<SequencePages> KvStaging::gather(SequencePages const& pages, int positions) {
+  auto staged = reserve(positions);
+  if (!staged) return std::nullopt;
+  auto const own = visible(pages, positions), whole = visible(*staged, positions);
+  collective_.announce(encode_pages(StepKind::gather_pages, take_changes(engine_.groups()), own));
+  for (std::size_t group = 0; group < groups_.size(); ++group) mover_.gather(move_of(group, own[group], whole[group]));
+  return staged;
+}
+
+void KvStaging::scatter(SequencePages const& staged, SequencePages const& pages, int positions) {
+  auto const own = visible(pages, positions), whole = visible(staged, positions);
+  collective_.announce(encode_pages(StepKind::scatter_pages, take_changes(engine_.groups()), own));
+  for (std::size_t group = 0; group < groups_.size(); ++group) mover_.scatter(move_of(group, own[group], whole[group]));
+}
+
+}  // namespace windlass
