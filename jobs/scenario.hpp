@@ -34,10 +34,17 @@ struct ServiceGoal {
 };
 bool meets(ServiceGoal const& goal, std::vector<RequestOutcome> const& outcomes);
 
+/// Watts of a device that waits, prefills or decodes.
+struct DevicePower {
+  double idle_w, prefill_w, decode_w;
+};
+
 struct ScenarioCluster {
   std::string name;
   SimCluster cluster;
-  int devices;  ///< GPUs, or whatever the file says: what goodput is divided by
+  int devices;                       ///< GPUs, or whatever the file says: what goodput is divided by
+  std::optional<DevicePower> power;  ///< of one device
+  double cost_per_hour = 0;          ///< of one device, in any currency; 0: not known
 };
 
 /// Where the highest rate that meets the goal is looked for, in requests/s for each device.

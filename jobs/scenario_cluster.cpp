@@ -78,6 +78,7 @@ void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCl
           "role", {{"prefill", SimRole::prefill}, {"decode", SimRole::decode}, {"mixed", SimRole::mixed}}),
       .latency = steps.latency,
       .stages = degree.pp,
+      .devices = degree.gpus(),
       .max_prompts = fields.integer_or("max_prompts", unlimited, count_limits),
       .max_prompt_tokens = fields.integer_or("max_prompt_tokens", steps.kv_tokens, count_limits),
       .max_context_tokens = fields.integer_or("max_context_tokens", unlimited, count_limits),
@@ -135,8 +136,8 @@ void read_changes(JsonFields const& fields, PipelineCluster& cluster) {
 }
 
 SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
-  fields.only({"kind", "name", "steps", "instances", "link", "first_token", "devices", "shared_prompt_tokens",
-               "failures", "max_restarts", "role_control", "in_flight"});
+  fields.only({"kind", "name", "power_w", "cost_per_hour", "steps", "instances", "link", "first_token", "devices",
+               "shared_prompt_tokens", "failures", "max_restarts", "role_control", "in_flight"});
   PipelineCluster cluster;
   for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
   if (fields.has("link")) {
@@ -158,8 +159,8 @@ SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
 }
 
 SimCluster read_machines(JsonFields const& fields, ServiceGoal const&) {
-  fields.only({"kind", "name", "assignment", "steps", "prompt_machines", "token_machines", "kv_tokens",
-               "kv_bytes_per_token", "transfer_gb_per_s", "batch_tokens", "batch_tasks", "passed_over",
+  fields.only({"kind", "name", "power_w", "cost_per_hour", "assignment", "steps", "prompt_machines", "token_machines",
+               "kv_tokens", "kv_bytes_per_token", "transfer_gb_per_s", "batch_tokens", "batch_tasks", "passed_over",
                "pending_prompt_tokens", "devices"});
   auto const steps = fields.object("steps");
   steps.only({"path", "model", "prompt_hardware", "token_hardware", "tensor_parallel"});
@@ -217,6 +218,8 @@ std::vector<CacheTier> read_tiers(JsonFields const& fields) {
 SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   fields.only({"kind",
                "name",
+               "power_w",
+               "cost_per_hour",
                "prefill_instances",
                "decode_instances",
                "prefill_us",
@@ -270,8 +273,9 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
 }
 
 SimCluster read_elastic(JsonFields const& fields, ServiceGoal const&) {
-  fields.only({"kind", "name", "devices", "prefill_us", "step_us", "kv_tokens", "migration_us_per_token",
-               "predicted_output_tokens", "scale_up_sequences", "max_prefill_s", "max_overtaking"});
+  fields.only({"kind", "name", "power_w", "cost_per_hour", "devices", "prefill_us", "step_us", "kv_tokens",
+               "migration_us_per_token", "predicted_output_tokens", "scale_up_sequences", "max_prefill_s",
+               "max_overtaking"});
   auto const step = fields.numbers("step_us", 3);
   ElasticCluster cluster{.degree_times = {},
                          .step = {step[0], step[1], step[2]},
@@ -330,6 +334,14 @@ ScenarioCluster read_cluster(JsonFields const& fields, ServiceGoal const& goal) 
                                                    {"elastic", read_elastic},
                                                    {"meshes", read_meshes}});
   ScenarioCluster named{.name = fields.text_or("name", "cluster"), .cluster = read(fields, goal), .devices = 0};
+  named.cost_per_hour = fields.number_or("cost_per_hour", 0, not_negative);
+  if (fields.has("power_w")) {
+    auto const power = fields.object("power_w");
+    power.only({"idle", "prefill", "decode"});
+    named.power = {.idle_w = power.number("idle", not_negative),
+                   .prefill_w = power.number("prefill", not_negative),
+                   .decode_w = power.number("decode", not_negative)};
+  }
   named.devices =
       fields.has("devices") ? int(fields.integer("devices", count_limits)) : devices_of(named.cluster, fields);
   return named;

@@ -100,7 +100,8 @@ std::vector<double> popularity_rates(std::int64_t models, double exponent, doubl
 
 SimCluster read_meshes(JsonFields const& fields, ServiceGoal const&) {
   fields.only({"kind", "name", "devices", "profiles", "models", "exponent", "max_rate_per_s", "prompt_tokens",
-               "output_tokens", "nodes", "gpus_per_node", "placement", "scheduling", "quotas"});
+               "output_tokens", "nodes", "gpus_per_node", "placement", "scheduling", "quotas", "power_w",
+               "cost_per_hour"});
   enum class Placement : std::uint8_t { multiplexed, temporal, spatial };
   auto const placement = fields.choice<Placement>(
       "placement",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <type_traits>
 
 #include "src/core/text.hpp"
 
@@ -25,6 +26,7 @@ RunFigures figures_of(ServiceGoal const& goal, std::vector<RequestOutcome> const
                  .met_per_s = 0,
                  .completed_per_s = 0,
                  .output_tokens_per_s = 0,
+                 .makespan_s = 0,
                  .ttft_ms = distribution(ttfts_ms(outcomes)),
                  .tpot_ms = distribution(tpots_ms(outcomes)),
                  .e2e_ms = distribution(e2es_ms(outcomes)),
@@ -42,6 +44,7 @@ RunFigures figures_of(ServiceGoal const& goal, std::vector<RequestOutcome> const
   run.met_per_s = run.attainment * double(run.requests) / (double(end_us) / 1e6);
   run.completed_per_s = double(run.completed) / (double(end_us) / 1e6);
   run.output_tokens_per_s = tokens / (double(end_us) / 1e6);
+  run.makespan_s = double(end_us) / 1e6;
   return run;
 }
 
@@ -59,7 +62,6 @@ RunFigures figures_of(ServiceGoal const& goal, PipelineCluster const& cluster, P
   char const* const names[] = {"prefill_busy", "decode_busy", "mixed_busy"};
   for (std::size_t role = 0; role < 3; ++role)
     if (count[role] > 0) figures.details.emplace_back(names[role], busy[role] / count[role]);
-  figures.details.emplace_back("makespan_s", double(report.end_us) / 1e6);
   figures.details.emplace_back("steps", steps);
   figures.details.emplace_back("peak_kv_tokens", double(peak));
   figures.details.emplace_back("transferred_tokens", double(report.transferred_tokens));
@@ -155,6 +157,7 @@ boost::json::object as_json(RunFigures const& run) {
           {"met_per_s", run.met_per_s},
           {"completed_per_s", run.completed_per_s},
           {"output_tokens_per_s", run.output_tokens_per_s},
+          {"makespan_s", run.makespan_s},
           {"ttft_ms", as_json(run.ttft_ms)},
           {"tpot_ms", as_json(run.tpot_ms)},
           {"e2e_ms", as_json(run.e2e_ms)},
@@ -172,6 +175,33 @@ boost::json::object as_json(ClusterFigures const& cluster) {
           {"least_goodput_per_s", cluster.least_goodput_per_s},
           {"most_goodput_per_s", cluster.most_goodput_per_s},
           {"runs", std::move(runs)}};
+}
+
+template <class Cluster>
+void with_log(Cluster& cluster, SpanLog& log) {
+  if constexpr (std::is_same_v<Cluster, SharedPrefixCluster>)
+    cluster.cluster.spans = &log;
+  else
+    cluster.spans = &log;
+}
+
+/// Utilisation, and power and cost where the file gives them, over the time to the end of the run.
+void add_use(RunFigures& figures, ScenarioCluster const& cluster, StepTotals const& totals) {
+  double const seconds = std::max(1e-6, figures.makespan_s), device_us = cluster.devices * seconds * 1e6;
+  auto const add = [&](char const* name, double value) { figures.details.emplace_back(name, value); };
+  add("prefill_utilisation", totals.prefill_us / device_us);
+  add("decode_utilisation", totals.decode_us / device_us);
+  double const tokens = std::max(1.0, figures.output_tokens_per_s * seconds);
+  if (cluster.power) {
+    DevicePower const& power = *cluster.power;
+    double const joules = power.idle_w * cluster.devices * seconds +
+                          (power.prefill_w - power.idle_w) * totals.prefill_us / 1e6 +
+                          (power.decode_w - power.idle_w) * totals.decode_us / 1e6;
+    add("mean_power_w", joules / seconds);
+    add("joules_per_output_token", joules / tokens);
+  }
+  if (cluster.cost_per_hour > 0)
+    add("cost_per_million_output_tokens", cluster.cost_per_hour * cluster.devices * seconds / 3600 / tokens * 1e6);
 }
 
 template <class... Values>
@@ -221,7 +251,17 @@ RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster,
 }
 
 RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, Workload const& workload) {
-  return std::visit([&](auto const& kind) { return run(scenario.goal, kind, workload); }, cluster.cluster);
+  SpanLog log;
+  return run_cluster(scenario, cluster, workload, log);
+}
+
+RunFigures run_cluster(Scenario const& scenario, ScenarioCluster const& cluster, Workload const& workload,
+                       SpanLog& log) {
+  SimCluster logged = cluster.cluster;
+  std::visit([&](auto& kind) { with_log(kind, log); }, logged);
+  auto figures = std::visit([&](auto const& kind) { return run(scenario.goal, kind, workload); }, logged);
+  add_use(figures, cluster, log.totals());
+  return figures;
 }
 
 double goodput_of(std::vector<RunFigures> const& runs) {

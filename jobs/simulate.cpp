@@ -1,6 +1,7 @@
 // windlass simulate: what clusters would serve, on a virtual clock.
 #include <boost/program_options/value_semantic.hpp>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -30,6 +31,9 @@ po::options_description simulate_options() {
   options.add_options()("sweep", po::value<std::string>(), "rate=FIRST:LAST:STEP; one run for each rate");
   options.add_options()("jobs", po::value<int>()->default_value(0), "runs at the same time; 0: one for each core");
   options.add_options()("output", po::value<std::string>(), "folder for report.json, report.csv and attainment.svg");
+  options.add_options()("trace", po::value<std::string>(),
+                        "FROM:TO seconds of virtual time; one run, whose steps go to trace_1.json … of --output, for "
+                        "ui.perfetto.dev");
   options.add_options()("replay", po::value<std::string>(),
                         "no scenario: a file that windlass batch --record wrote; asks the policies again and tells the "
                         "first difference");
@@ -67,6 +71,36 @@ std::vector<ClusterFigures> study(Scenario const& scenario, po::variables_map co
   return scenario.search ? search_goodputs(scenario, jobs) : sweep_rates(scenario, {scenario.rate_per_s}, jobs);
 }
 
+SimWindow parse_window(std::string const& words) {
+  double from = 0, to = 0;
+  int read = 0;
+  bool const parsed =
+      std::sscanf(words.c_str(), "%lf:%lf%n", &from, &to, &read) == 2 && std::size_t(read) == words.size();
+  if (!parsed || !(from >= 0 && to > from && to < 1e9))
+    throw InputError("--trace " + words + ": not FROM:TO in seconds with 0 <= FROM < TO; for example 60:70");
+  return {.from_us = Microseconds(from * 1e6), .to_us = Microseconds(to * 1e6)};
+}
+
+/// One run of every cluster, with its steps in a file.
+std::vector<ClusterFigures> trace(Scenario const& scenario, po::variables_map const& values) {
+  if (!values.count("output")) throw InputError("--trace needs --output, the folder for trace_1.json");
+  auto const window = parse_window(values["trace"].as<std::string>());
+  std::filesystem::path const folder = values["output"].as<std::string>();
+  std::filesystem::create_directories(folder);
+  double const rate = values.count("rate") ? values["rate"].as<double>() : scenario.rate_per_s;
+  std::vector<ClusterFigures> clusters;
+  for (ScenarioCluster const& cluster : scenario.clusters) {
+    SpanLog log(window);
+    auto figures = run_cluster(scenario, cluster, scenario.workload(rate), log);
+    std::string const name = "trace_" + std::to_string(clusters.size() + 1) + ".json";
+    write_file(folder / name, trace_json(cluster.name, log));
+    std::cout << log.spans().size() << " steps of " << cluster.name << " in " << (folder / name).string() << "\n";
+    clusters.push_back({.name = cluster.name, .devices = cluster.devices, .goodput_per_s = 0, .runs = {}});
+    clusters.back().runs.push_back(std::move(figures));
+  }
+  return clusters;
+}
+
 int replay(std::string const& path) {
   auto const report = replay_plans(path);
   for (auto const& [policy, count] : report.plans) std::cout << policy << ": " << count << " plans\n";
@@ -93,9 +127,10 @@ int simulate_command(std::vector<std::string> const& words) {
   if (values.count("replay")) return replay(values["replay"].as<std::string>());
   if (!values.count("scenario"))
     throw InputError("name a scenario: windlass simulate inputs/scenarios/distserve.json (--help lists the options)");
+  if (values.count("trace") && values.count("sweep")) throw InputError("give --trace or --sweep, not both");
   if (values.count("rate") && values.count("sweep")) throw InputError("give --rate or --sweep, not both");
   Scenario const scenario = read_scenario(values["scenario"].as<std::string>());
-  auto const clusters = study(scenario, values);
+  auto const clusters = values.count("trace") ? trace(scenario, values) : study(scenario, values);
   std::cout << report_table(scenario, clusters);
   if (!values.count("output")) return exit_done;
   std::string const folder = values["output"].as<std::string>();

@@ -69,7 +69,7 @@ def main():
     measured = json.loads((folder / "report.json").read_text())
     figures = {"mean TTFT (ms)": (simulated["ttft_ms"]["mean"], measured["ttft_ms"]["mean"]),
                "mean TPOT (ms)": (simulated["tpot_ms"]["mean"], measured["tpot_ms"]["mean"]),
-               "makespan (s)": (simulated["details"]["makespan_s"], measured["seconds"])}
+               "makespan (s)": (simulated["makespan_s"], measured["seconds"])}
     print(f"\n{'figure':16} {'simulated':>12} {'measured':>12} {'error':>8}   (load {os.getloadavg()[0]:.1f})")
     worst = 0
     for name, (predicted, real) in figures.items():

@@ -160,6 +160,9 @@ TEST(SplitwiseTable29Scenario, EqualPowerKeepsThePublishedOrder) {
   EXPECT_GE(aa / a100, 2.0);  // published 2.15, re-simulated 2.2 to 2.75
   EXPECT_LE(aa / a100, 2.8);
   EXPECT_GE(ha / h100, 1.18 * 0.9);  // published 1.18, re-simulated 1.27 to 1.4
+  EXPECT_LT(detail(clusters[2], "joules_per_output_token"), detail(clusters[4], "joules_per_output_token"));
+  EXPECT_LT(detail(clusters[2], "cost_per_million_output_tokens"),
+            detail(clusters[4], "cost_per_million_output_tokens"));
 }
 
 TEST(MooncakeTable3Scenario, RejectingEarlierWastesLessPrefill) {
@@ -261,6 +264,32 @@ TEST(PdServeSection52Scenario, RatioControlMendsAPoorStartAndAFailureLosesNoRequ
   EXPECT_GT(clusters[0].runs[0].completed_per_s, 1.1 * clusters[3].runs[0].completed_per_s);
   EXPECT_EQ(failing.completed, failing.requests);
   EXPECT_GT(failing.ttft_ms.p99, clusters[2].runs[0].ttft_ms.p99);
+}
+
+TEST(SimulationReport, UtilisationPowerAndTraceCountTheSameSteps) {
+  auto const scenario = read_scenario(input("pdserve.json"));
+  SpanLog log({.from_us = 10'000'000, .to_us = 11'000'000});
+  auto cluster = scenario.clusters[0];
+  cluster.power = {.idle_w = 100, .prefill_w = 300, .decode_w = 200};
+
+  auto const run = run_cluster(scenario, cluster, scenario.workload(10), log);
+
+  double const busy_s = (log.totals().prefill_us + log.totals().decode_us) / 1e6;
+  auto const figure = [&](std::string const& wanted) {
+    for (auto const& [name, value] : run.details)
+      if (name == wanted) return value;
+    return -1.0;
+  };
+  EXPECT_NEAR((figure("prefill_utilisation") + figure("decode_utilisation")) * 8 * run.makespan_s, busy_s,
+              1e-6 * busy_s);
+  double const watts = 800 + (200 * log.totals().prefill_us + 100 * log.totals().decode_us) / 1e6 / run.makespan_s;
+  EXPECT_NEAR(figure("mean_power_w"), watts, 1e-6 * watts);
+  ASSERT_FALSE(log.spans().empty());
+  for (SimSpan const& span : log.spans()) {
+    EXPECT_LT(span.begin_us, 11'000'000);
+    EXPECT_GT(span.begin_us + span.duration_us, 10'000'000);
+  }
+  EXPECT_NE(trace_json("a cluster", log).find("\"ph\":\"X\""), std::string::npos);
 }
 
 TEST(PdServeTable57Scenario, ThroughputOfThreeSplitsIsTheClosedForm) {

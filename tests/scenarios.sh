@@ -55,6 +55,7 @@ cat >"$work/measured.json" <<'END'
  "cluster": {"kind": "pipelines", "steps": {"kind": "measured", "path": "profile.json"}, "in_flight": 4,
              "instances": [{"role": "mixed", "chunk_tokens": 32, "max_prompts": 4}]}}
 END
-"$program" simulate "$work/measured.json" --output "$work/d" >"$work/d.txt" || fails "measured steps"
+"$program" simulate "$work/measured.json" --trace 0:1 --output "$work/d" >"$work/d.txt" || fails "measured steps"
+grep -q '"ph":"X"' "$work/d/trace_1.json" || fails "no step in the trace"
 
 echo "scenarios: all right"

@@ -282,6 +282,13 @@ void Simulation::assign(std::uint32_t request, RoutePlan const& routed, std::uin
       std::llround(cluster_.prefill.at(double(assigned.lengths.prompt_tokens), double(route.cached_tokens)));
   instance.free_us = std::max(std::max(instance.free_us, ready_us) + flight.prefill_us, loaded_us);
   flight.new_tokens = assigned.lengths.prompt_tokens - route.cached_tokens;
+  if (cluster_.spans != nullptr)
+    cluster_.spans->add({instance.free_us - flight.prefill_us,
+                         flight.prefill_us,
+                         std::uint32_t(route.instance),
+                         0,
+                         {.prompts = 1, .prompt_tokens = flight.new_tokens}},
+                        1);
   instance.queued_tokens += flight.new_tokens;
   flight.decodes_from_us = instance.free_us;
   flight.context = assigned.lengths.prompt_tokens;
@@ -329,6 +336,13 @@ void Simulation::start_step(std::uint32_t index) {
   std::int64_t context = instance.context_tokens;
   for (std::uint32_t const request : instance.joining) context -= flights_[request].context;
   double const step_us = cluster_.step.at(double(instance.sequences.size()), double(context));
+  if (cluster_.spans != nullptr)
+    cluster_.spans->add({events_.now_us(),
+                         std::max<Microseconds>(1, std::llround(step_us)),
+                         std::uint32_t(prefill_.size()) + index,
+                         0,
+                         {.sequences = std::int64_t(instance.sequences.size()), .sequence_context = context}},
+                        1);
   // who joins during the step is not part of it: the sequences of the step come first
   for (std::uint32_t const request : instance.sequences) flights_[request].steps_left -= 1;
   events_.add(events_.now_us() + std::max<Microseconds>(1, std::llround(step_us)), {EventKind::step_done, index, 0});

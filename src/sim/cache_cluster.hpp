@@ -8,6 +8,7 @@
 #include "src/policy/eviction.hpp"
 #include "src/policy/routing.hpp"
 #include "src/sim/outcome.hpp"
+#include "src/sim/span_log.hpp"
 #include "src/sim/workload.hpp"
 
 namespace windlass {
@@ -49,6 +50,7 @@ struct CacheCluster {
   ServiceLevel level{.ttft_ms = 1e12, .tpot_ms = 1e12};  ///< refused beyond it; TPOT limits the time of one step
   Microseconds decode_duration_us = 0;                   ///< t_d of predictive rejection
   std::uint64_t seed = 0;                                ///< of random choices
+  SpanLog* spans = nullptr;                              ///< gets every step; outlives the run
 };
 
 struct CacheReport {

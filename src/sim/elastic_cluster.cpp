@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <numeric>
 #include <optional>
 
 #include "src/core/error.hpp"
@@ -255,6 +256,15 @@ void Simulation::launch(std::vector<std::uint32_t> prompts, Instances instances,
   }
   ++report_.prefill_batches;
   report_.prefill_instances += std::int64_t(instances.size());
+  if (cluster_.spans != nullptr)
+    for (std::uint32_t const i : instances)
+      cluster_.spans->add({events_.now_us(),
+                           end_us - events_.now_us(),
+                           i,
+                           0,
+                           {.prompts = std::int64_t(prefill.prompts.size()),
+                            .prompt_tokens = std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0})}},
+                          1);
   prefills_.push_back(std::move(prefill));
   events_.add(end_us, {EventKind::prefill_done, std::uint32_t(prefills_.size() - 1)});
 }
@@ -376,6 +386,15 @@ void Simulation::start_step(std::uint32_t index) {
   double const degree = double(group.instances.size());
   double const us = cluster_.step.at(std::ceil(double(group.sequences.size()) / degree), context / degree);
   group.stepping = true;
+  if (cluster_.spans != nullptr)
+    for (std::uint32_t const i : group.instances)
+      cluster_.spans->add(
+          {events_.now_us(),
+           std::max<Microseconds>(1, std::llround(us)),
+           i,
+           1,
+           {.sequences = std::int64_t(group.sequences.size()), .sequence_context = std::int64_t(context)}},
+          1);
   events_.add(events_.now_us() + std::max<Microseconds>(1, std::llround(us)), {EventKind::step_done, index});
 }
 

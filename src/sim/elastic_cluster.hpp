@@ -8,6 +8,7 @@
 #include "src/policy/early_rejection.hpp"
 #include "src/policy/elastic_batching.hpp"
 #include "src/sim/outcome.hpp"
+#include "src/sim/span_log.hpp"
 #include "src/sim/workload.hpp"
 
 namespace windlass {
@@ -21,6 +22,7 @@ struct ElasticCluster {
   std::int64_t scale_up_sequences = 100;        ///< of one instance: with more, an idle one joins the group
   Microseconds max_prefill_us = 500'000;        ///< of prompts that start together; a longer one goes alone
   std::int32_t max_overtaking = 10;             ///< rounds in which prompts may pass one that does not fit
+  SpanLog* spans = nullptr;                     ///< gets every step; outlives the run
 };
 
 struct ElasticReport {

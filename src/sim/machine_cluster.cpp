@@ -191,8 +191,9 @@ void Simulation::start(std::uint32_t machine) {
     if (prompt) work.prompt_tokens += task.step_tokens;
   }
   state.busy = true;
-  events_.add(events_.now_us() + cluster_.machines[machine].latency->step_us(work, 0),
-              {EventKind::step_done, machine, 0});
+  Microseconds const step_us = cluster_.machines[machine].latency->step_us(work, 0);
+  if (cluster_.spans != nullptr) cluster_.spans->add({events_.now_us(), step_us, machine, 0, work}, 1);
+  events_.add(events_.now_us() + step_us, {EventKind::step_done, machine, 0});
 }
 
 /// Nothing fits and nothing runs: prompts wait for KV that is on its way out, but sequences whose KV is already here

@@ -8,6 +8,7 @@
 #include "src/policy/pool_assignment.hpp"
 #include "src/sim/latency.hpp"
 #include "src/sim/outcome.hpp"
+#include "src/sim/span_log.hpp"
 #include "src/sim/workload.hpp"
 
 namespace windlass {
@@ -34,6 +35,7 @@ struct MachineCluster {
   MachineAssignment assignment = MachineAssignment::joint_pools;
   MachineLimits limits{};
   double transfer_tokens_per_us;  ///< KV between two machines; no contention
+  SpanLog* spans = nullptr;       ///< gets every step; outlives the run
 };
 
 struct MachineReport {

@@ -237,6 +237,12 @@ void Simulation::start(std::uint32_t index, StartedJob const& job) {
   Microseconds const us = prefill ? start_prefill(mesh, model, sm_percent) : start_decode(mesh, model, sm_percent);
   if (us == 0) return;  // the pool had no room any more
   if (mesh.running_jobs.empty()) mesh.busy_since_us = events_.now_us();
+  if (cluster_.spans != nullptr) {
+    auto const count = std::int64_t(prefill ? model.prefilling.size() : model.stepping.size());
+    StepWork const work = prefill ? StepWork{.prompts = count} : StepWork{.sequences = count};
+    cluster_.spans->add({events_.now_us(), us, index, std::uint32_t(job.model * 2 + (prefill ? 0 : 1)), work},
+                        cluster_.meshes[index].gpus * sm_percent / 100);
+  }
   mesh.running_parts.push_back(parts);
   mesh.running_jobs.push_back(job.model * 2 + (prefill ? 0 : 1));
   events_.add(events_.now_us() + us, {EventKind::job_done, job.phase, index, std::uint32_t(job.model)});

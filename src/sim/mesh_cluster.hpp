@@ -9,6 +9,7 @@
 #include "src/policy/multiplex_estimate.hpp"
 #include "src/policy/multiplex_schedule.hpp"
 #include "src/sim/outcome.hpp"
+#include "src/sim/span_log.hpp"
 #include "src/sim/step_grid.hpp"
 #include "src/sim/workload.hpp"
 
@@ -55,6 +56,7 @@ struct MeshCluster {
   std::int64_t batch_tokens = 2048;  ///< prompt tokens of one prefill; a longer prompt goes alone
   double mean_tokens = 498;          ///< of prompt and output: what quotas count a sequence as
   Microseconds adaptation_us = 8'000'000;
+  SpanLog* spans = nullptr;  ///< gets every step; outlives the run
 };
 
 struct MeshModelUse {

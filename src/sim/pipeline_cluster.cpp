@@ -245,6 +245,9 @@ void PipelineSimulation::launch(std::uint32_t instance, std::uint16_t stage, Ste
   Microseconds const step_us = cluster_.instances[instance].latency->step_us(work, stage);
   ++report_.use[instance].steps;
   if (stage == 0) report_.use[instance].busy_us += step_us;
+  if (cluster_.spans != nullptr)
+    cluster_.spans->add({events_.now_us(), step_us, instance, stage, work},
+                        stage == 0 ? cluster_.instances[instance].devices : 0);
   events_.add(events_.now_us() + step_us, {EventKind::stage_done, instances_[instance].epoch, stage, instance, 0});
 }
 

@@ -9,6 +9,7 @@
 #include "src/policy/role_ratio.hpp"
 #include "src/sim/latency.hpp"
 #include "src/sim/outcome.hpp"
+#include "src/sim/span_log.hpp"
 #include "src/sim/workload.hpp"
 
 namespace windlass {
@@ -22,6 +23,7 @@ struct PipelineInstance {
   SimRole role;
   std::shared_ptr<LatencyModel const> latency;
   int stages = 1;                              ///< pipeline stages
+  int devices = 1;                             ///< of the instance: what utilisation and power count
   std::int64_t max_prompts = unlimited;        ///< prompts in one step
   std::int64_t max_prompt_tokens = unlimited;  ///< prompt tokens in one step; one longer prompt goes alone
   std::int64_t max_context_tokens = 50'000;    ///< context that one decode step of one stage reads
@@ -65,7 +67,8 @@ struct PipelineCluster {
   std::vector<InstanceFailure> failures{};
   /// Above 0: arrival times are passed over; so many requests come at once, and another when one ends (a batch).
   std::int64_t in_flight = 0;
-  int max_restarts = 3;  ///< of one request; then it has failed
+  int max_restarts = 3;      ///< of one request; then it has failed
+  SpanLog* spans = nullptr;  ///< gets every step; outlives the run
   std::optional<RoleControl> roles{};
 };
 
