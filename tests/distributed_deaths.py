@@ -169,11 +169,11 @@ class Deaths:
             runs += 1
 
     def a_rank_that_shares_a_model_takes_its_instance_along(self):
-        for victim, other in [(3, 2), (2, 3)]:  # a follower, a leader
+        for victim, others in [(3, [2]), (2, [3]), (1, [])]:  # a follower, a leader, a follower of rank 0
             job = Job(self.folder, f"shared{victim}", 4, ["--layout", "mixed=2xtp2"])
             job.wait_for_lines(3)
             assert job.signal(victim, signal.SIGKILL)
-            self.check(job, [victim], perhaps=[other])
+            self.check(job, [victim], perhaps=others)
 
     def a_stopped_rank_is_killed_after_the_deadline(self):
         job = Job(self.folder, "stopped", 3, ["--layout", "mixed=3", "--lost-after-seconds", "1.5"])
