@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "src/sim/distserve.hpp"
 
@@ -196,6 +197,28 @@ TEST(Conservation, EveryRequestEndsOnceAndPoolsEmpty) {
   EXPECT_EQ(count_of(report.outcomes, RequestEnd::completed), 2'000);
   EXPECT_EQ(report.left_kv_tokens, 0);
   EXPECT_LE(report.use[1].peak_kv_tokens, 9'000);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;  // five to ten times slower
+#else
+constexpr bool sanitized = false;
+#endif
+
+/// simulator_bench runs all of it: 1,000,000 requests on 1,000 instances, less than a minute of one core.
+TEST(SimulatorSpeed, OneFiftiethOfAMillionRequestsTakesLessThanOneFiftiethOfAMinute) {
+  auto cluster = *colocated_instance(ProfiledEngine::vllm, ProfiledModel::opt_13b, {1, 1});
+  cluster.instances[0].kv_tokens = cluster.instances[0].max_prompt_tokens;
+  cluster.instances.assign(20, cluster.instances[0]);
+  auto const workload =
+      make_workload({.requests = 20'000, .arrivals = {.rate_per_s = 30}, .lengths = azure_conversation_lengths()});
+  std::clock_t const begin = std::clock();
+
+  auto const report = simulate(cluster, workload);
+
+  double const cpu_seconds = double(std::clock() - begin) / CLOCKS_PER_SEC;
+  EXPECT_EQ(count_of(report.outcomes, RequestEnd::completed), 20'000);
+  EXPECT_LT(cpu_seconds, (sanitized ? 12 : 1) * 60.0 / 50);
 }
 
 TEST(Determinism, TheSameInputGivesTheSameOutcomes) {
