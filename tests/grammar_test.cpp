@@ -81,6 +81,7 @@ TEST(Regex, WhatAutomataCannotFollowIsRefusedByName) {
   EXPECT_NE(refused("a^b").find("ends"), std::string::npos);
   EXPECT_NE(refused("((a{1000}){1000}){1000}").find("smaller counts"), std::string::npos);
   EXPECT_NE(refused("[\xff]").find("UTF-8"), std::string::npos);
+  EXPECT_NE(refused("([a-z]?){0,2000}x").find("ways at once"), std::string::npos);
 }
 
 TEST(Choice, TakesTheChoicesAlone) {

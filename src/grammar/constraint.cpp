@@ -4,6 +4,7 @@
 
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
+#include "src/grammar/byte_automaton.hpp"
 #include "src/grammar/regex.hpp"
 #include "src/grammar/schema_compiler.hpp"
 
@@ -37,9 +38,7 @@ std::vector<std::string> choices_of(std::string const& source) {
   return choices;
 }
 
-}  // namespace
-
-Grammar compile(Constraint const& constraint) {
+Grammar built(Constraint const& constraint) {
   if (constraint.source.size() > max_source_bytes)
     throw InputError(
         text("the constraint has ", constraint.source.size(), " bytes; at most ", max_source_bytes, " are possible"));
@@ -68,6 +67,16 @@ Grammar compile(Constraint const& constraint) {
     }
   }
   throw InputError("a constraint has no kind");
+}
+
+}  // namespace
+
+Grammar compile(Constraint const& constraint) {
+  Grammar grammar = built(constraint);
+  if (ByteAutomaton(std::make_shared<Grammar const>(grammar)).start() == dead_state)
+    throw InputError(text("a text may begin in more than ", ByteAutomaton::max_ways,
+                          " ways at once; use fewer optional parts or smaller counts"));
+  return grammar;
 }
 
 }  // namespace windlass

@@ -97,6 +97,33 @@ class Thoughts(unittest.TestCase):
         self.assertEqual(formed["choices"][0]["message"]["content"], "yes")
 
 
+class Scores(unittest.TestCase):
+    """Log-likelihoods as lm-eval's local-completions asks for and reads them, against those of transformers."""
+
+    def test_continuations_are_scored_as_by_transformers(self):
+        golden = json.loads((pathlib.Path(harness.TINY) / "golden.json").read_text())
+        prompts = [prompt for prompt in golden["prompts"] if 2 <= len(prompt["ids"]) <= 200]
+        with harness.Server("--precision", "f32") as server:
+            answer = server.json("POST", "/v1/completions", {"prompt": [prompt["ids"] for prompt in prompts], "temperature": 0,
+                                                             "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True})
+
+        scored = 0
+        for prompt, choice in zip(prompts, answer["choices"]):
+            ids, context = prompt["ids"], len(prompt["ids"]) // 2
+            tokens, scores = choice["logprobs"]["tokens"][context:-1], choice["logprobs"]["token_logprobs"][context:-1]
+            wanted = prompt["prompt_logprobs"][context:]
+            self.assertEqual(len(scores), len(wanted))
+            for ours, theirs in zip(scores, wanted):
+                if theirs is not None:
+                    self.assertAlmostEqual(ours, theirs, delta=2e-3)
+                    scored += 1
+            top = choice["logprobs"]["top_logprobs"][context:-1]
+            for i, (token, entries) in enumerate(zip(tokens, top), start=max(context, 0)):
+                if i > 0 and prompt["argmax_margins"][i - 1] > 0.01:
+                    self.assertEqual(max(entries, key=entries.get) == token, prompt["argmax"][i - 1] == ids[i])
+        self.assertGreater(scored, 50)
+
+
 class Accounting(unittest.TestCase):
     def test_every_request_has_its_line(self):
         with tempfile.TemporaryDirectory() as folder:
