@@ -1,7 +1,7 @@
 // windlass launch: starts a job with the mpirun of the MPI that the program was built with.
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -148,6 +148,7 @@ pid_t start(std::vector<std::string> const& line) {
   ::signal(SIGPIPE, SIG_DFL);
   ::signal(SIGXFSZ, SIG_DFL);
   ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // without its launcher the job has nobody to tell
   if (::isatty(STDIN_FILENO) && !::freopen("/dev/null", "r", stdin)) ::_exit(127);
   ::execvp(words.front(), words.data());
   std::fprintf(stderr, "windlass: cannot run %s: %s; is the MPI that the program was built with installed?\n",
@@ -172,10 +173,11 @@ int wait_for(pid_t child, sigset_t const& watched) {
   }
 }
 
-/// Changes whenever the file is replaced; 0: there is none.
-ino_t version_of(std::string const& path) {
+/// Changes whenever the file is replaced; empty: there is none. Numbers of files are used again, times are not.
+std::string version_of(std::string const& path) {
   struct stat file {};
-  return ::stat(path.c_str(), &file) == 0 ? file.st_ino : 0;
+  if (::stat(path.c_str(), &file) != 0) return "";
+  return text(file.st_ino, " ", file.st_mtim.tv_sec, " ", file.st_mtim.tv_nsec);
 }
 
 /// What the job says of itself; mpirun's own status where it never came so far.
@@ -200,7 +202,7 @@ int run(Launch launch) {
     launch.status_file = own_status.path();
     launch.request.program.insert(launch.request.program.end(), {"--status-file", own_status.path()});
   }
-  ino_t const before = version_of(launch.status_file);
+  std::string const before = version_of(launch.status_file);
   sigset_t const watched = watched_signals();
   ::sigprocmask(SIG_BLOCK, &watched, nullptr);
   auto const line = launch_line(launch.request);

@@ -63,8 +63,9 @@ class EngineHandoff : public testing::TestWithParam<char const*> {
   }
 
   /// Prefills in one engine and decodes in another; answers of both.
-  std::map<RequestId, Answer> disaggregated(std::vector<Request> requests) {
-    auto prefill = engine(AfterPrompt::hold), decode = engine(AfterPrompt::decode);
+  std::map<RequestId, Answer> disaggregated(std::vector<Request> requests,
+                                            std::int64_t prefill_kv_bytes = std::int64_t{16} << 20) {
+    auto prefill = engine(AfterPrompt::hold, prefill_kv_bytes), decode = engine(AfterPrompt::decode);
     for (Request& request : requests) prefill->submit(std::move(request));
     std::map<RequestId, Answer> answers;
     auto const collect = [&](Engine& from) {
@@ -112,6 +113,18 @@ TEST_P(EngineHandoff, TheAnswersAreThoseOfOneEngine) {
   ASSERT_EQ(moved.size(), stayed.size());
   for (auto const& [id, answer] : moved) expect_equal(answer, stayed.at(id));
   EXPECT_EQ(decode_counters_.prompt_tokens, 0);  // nothing was computed twice
+}
+
+TEST_P(EngineHandoff, ChoicesThatFindNoRoomBesideThePromptDoNotHoldTheirRequestBack) {
+  auto const stayed = runner_.run(requests());
+  auto const any = engine(AfterPrompt::hold);
+  std::size_t block_bytes = 0;
+  for (LayerGroup const& group : any->groups()) block_bytes += group.pool->shape().page_bytes();
+
+  auto const moved = disaggregated(requests(), std::int64_t(block_bytes) * 4);  // the longest takes all of it
+
+  ASSERT_EQ(moved.size(), stayed.size());
+  for (auto const& [id, answer] : moved) expect_equal(answer, stayed.at(id));
 }
 
 TEST_P(EngineHandoff, ARequestCanBeMovedAtAnyStep) {

@@ -122,6 +122,7 @@ void Engine::cancel(RequestId request) {
   auto const at = state_->requests.find(request);
   if (at == state_->requests.end()) return;
   if (auto const owner = at->second.lock()) owner->cancelled = true;
+  state_->told_held.erase(request);
   state_->requests.erase(at);
 }
 

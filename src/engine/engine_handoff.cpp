@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
@@ -30,21 +29,29 @@ Sequence* leader(Sequences const& sequences) {
 
 }  // namespace
 
-/// After a step with AfterPrompt::hold: sequences whose prompt is computed leave the batch.
+/// After a step with AfterPrompt::hold: sequences whose prompt is computed leave the batch. A request is told of once
+/// none of its choices runs or waits any more, whether the last of them was held or has finished.
 void Engine::State::hold_prefilled() {
-  std::set<RequestId> touched;
-  for (auto& sequence : running) {
-    if (sequence->generated() == 0 || sequence->pending() != 1) continue;
-    touched.insert(sequence->request().id);
-    held.push_back(std::move(sequence));
-  }
+  for (auto& sequence : running)
+    if (sequence->generated() > 0 && sequence->pending() == 1) held.push_back(std::move(sequence));
   std::erase_if(running, [](auto const& sequence) { return sequence == nullptr; });
   auto const has = [](auto const& sequences, RequestId request) {
     return std::any_of(sequences.begin(), sequences.end(),
                        [&](auto const& sequence) { return sequence->request().id == request; });
   };
-  for (RequestId const request : touched)
-    if (!has(running, request) && !has(waiting, request)) held_requests.push_back(request);
+  for (auto const& sequence : held)
+    if (RequestId const request = sequence->request().id; !has(running, request) && !has(waiting, request))
+      tell_held(request);
+}
+
+/// Nobody runs, and who waits has found no room: requests that hold pages have to go as they are, with choices that
+/// wait.
+void Engine::State::tell_all_held() {
+  for (auto const& sequence : held) tell_held(sequence->request().id);
+}
+
+void Engine::State::tell_held(RequestId request) {
+  if (told_held.insert(request).second) held_requests.push_back(request);
 }
 
 std::optional<DetachedRequest> Engine::State::detach(RequestId request) {
@@ -53,6 +60,7 @@ std::optional<DetachedRequest> Engine::State::detach(RequestId request) {
   take_of(request, running, sequences);
   take_of(request, waiting, sequences);
   std::erase(held_requests, request);
+  told_held.erase(request);
   if (sequences.empty()) return std::nullopt;
   requests.erase(request);
   std::sort(sequences.begin(), sequences.end(), [](auto const& a, auto const& b) { return a->choice() < b->choice(); });

@@ -64,6 +64,8 @@ struct Engine::State {
 
   // engine_handoff.cpp
   void hold_prefilled();
+  void tell_all_held();
+  void tell_held(RequestId request);
   std::optional<DetachedRequest> detach(RequestId request);
   std::optional<SequencePages> reserve(int positions);
   void attach(DetachedRequest detached);
@@ -98,6 +100,7 @@ struct Engine::State {
   std::vector<std::unique_ptr<Sequence>> running;  // in order of admission
   std::vector<std::unique_ptr<Sequence>> held;     // with AfterPrompt::hold: prefilled, not detached
   std::vector<RequestId> held_requests;            // of which take_held() has not told
+  std::unordered_set<RequestId> told_held;         // of which it has, or will
   std::unordered_map<RequestId, std::weak_ptr<RequestState>> requests;
   std::vector<Answer> answers;
   std::vector<ChoiceDelta> deltas;

@@ -17,7 +17,7 @@ void StepWork::clear() {
 void Engine::State::step() {
   remove_cancelled();
   admit();
-  if (running.empty()) return;
+  if (running.empty()) return tell_all_held();
   Microseconds const begin = now_us();
   plan_work();
   if (work.parts.empty()) return;
