@@ -34,9 +34,7 @@ class Search {
  private:
   int gpus() const { return problem_.nodes * problem_.gpus_per_node; }
 
-  bool runs(ParallelDegree degree) const {
-    return kv_tokens_beside_weights(problem_.model, problem_.device, degree) >= longest_;
-  }
+  bool runs(ParallelDegree degree) const { return kv_tokens(degree) >= longest_; }
 
   PlacementModel placement() const {
     return {.heads = int(problem_.model.heads),
@@ -44,15 +42,24 @@ class Search {
             .runnable = [this](ParallelDegree d) { return runs(d); }};
   }
 
+  std::int64_t kv_tokens(ParallelDegree degree) const {
+    if (problem_.measured) return degree.gpus() == 1 ? problem_.measured->kv_tokens : 0;
+    return kv_tokens_beside_weights(problem_.model, problem_.device, degree);
+  }
+
+  std::shared_ptr<LatencyModel const> latency(ParallelDegree degree) const {
+    if (problem_.measured) return std::make_shared<MeasuredLatency>(*problem_.measured);
+    return std::make_shared<RooflineLatency>(problem_.model, problem_.device, degree);
+  }
+
   PipelineInstance instance(SimRole role, ParallelDegree degree) const {
-    std::int64_t const tokens = kv_tokens_beside_weights(problem_.model, problem_.device, degree);
     constexpr std::int64_t saturating_tokens = 4096;  // longer prefill steps delay without computing faster
     return {.role = role,
-            .latency = std::make_shared<RooflineLatency>(problem_.model, problem_.device, degree),
+            .latency = latency(degree),
             .stages = degree.pp,
             .max_prompt_tokens = saturating_tokens,
             .max_context_tokens = unlimited,
-            .kv_tokens = tokens};
+            .kv_tokens = kv_tokens(degree)};
   }
 
   PipelineCluster unit(RankedLayout const& layout) const {
@@ -60,8 +67,8 @@ class Search {
     if (layout.kind == LayoutKind::colocated || layout.kind == LayoutKind::chunked) {
       cluster.instances = {instance(SimRole::mixed, layout.prefill)};
       if (layout.kind == LayoutKind::chunked) {
-        cluster.instances[0].chunk_tokens = chunk_tokens;
-        cluster.instances[0].max_prompts = chunked_sequences;
+        cluster.instances[0].chunk_tokens = problem_.measured ? problem_.measured->chunk_tokens : chunk_tokens;
+        cluster.instances[0].max_prompts = problem_.measured ? problem_.measured->max_sequences : chunked_sequences;
       }
       return cluster;
     }
@@ -161,6 +168,7 @@ class Search {
   /// Up to eight instances of each tensor-parallel degree as one group.
   std::vector<RankedLayout> elastic() const {
     std::vector<RankedLayout> all;
+    if (problem_.measured) return all;  // a prefill over several instances was not measured
     constexpr int largest_group = 8;
     for (int tp = 1; tp <= problem_.gpus_per_node; tp *= 2) {
       ParallelDegree const degree{tp, 1};

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "jobs/scenario.hpp"
 #include "src/policy/placement.hpp"
+#include "src/sim/measured_latency.hpp"
 
 namespace windlass {
 
@@ -17,6 +19,8 @@ struct LayoutProblem {
   std::function<Workload(double rate_per_s)> workload;
   ServiceLevel level;
   double target;
+  /// Steps of one device that were measured (windlass bench --profile): only layouts of single devices are tried then.
+  std::optional<MeasuredProfile> measured{};
 };
 
 enum class LayoutKind : std::uint8_t {

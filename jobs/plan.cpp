@@ -9,6 +9,7 @@
 #include "jobs/layout_search.hpp"
 #include "jobs/mesh_search.hpp"
 #include "jobs/option_parsing.hpp"
+#include "jobs/profile_file.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 
@@ -19,15 +20,24 @@ namespace po = boost::program_options;
 
 LayoutProblem read_problem(std::string const& path) {
   JsonFields const fields(read_json_with_comments(path));
-  fields.only({"name", "model", "device", "nodes", "gpus_per_node", "workload", "service_level"});
+  fields.only({"name", "model", "device", "steps", "nodes", "gpus_per_node", "workload", "service_level"});
   auto const goal = read_service_goal(fields.object("service_level"));
+  std::optional<MeasuredProfile> measured;
+  if (fields.has("steps")) {
+    auto const steps = fields.object("steps");
+    steps.only({"kind", "path"});
+    if (steps.text("kind") != "measured")
+      steps.fail("kind", "is not measured", "measured; leave steps out for a roofline");
+    measured = read_profile(steps.path("path"));
+  }
   return {.model = read_model_shape(fields.object("model")),
           .device = read_device_limits(fields.object("device")),
           .nodes = int(fields.integer("nodes", {1, 4096})),
           .gpus_per_node = int(fields.integer("gpus_per_node", {1, 64})),
           .workload = read_workload(fields.object("workload")),
           .level = goal.level,
-          .target = goal.share};
+          .target = goal.share,
+          .measured = std::move(measured)};
 }
 
 char const* kind_name(LayoutKind kind) {

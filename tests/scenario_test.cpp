@@ -269,6 +269,46 @@ TEST(Planner, Opt175bOn32GpusTakesLessThanTenSecondsAndItsLayoutsFit) {
   }
 }
 
+TEST(Planner, MeasuredStepsLimitTheLayoutsToSingleDevices) {
+  LayoutProblem problem{
+      .model = {.layers = 30,
+                .hidden = 576,
+                .heads = 9,
+                .kv_heads = 3,
+                .head_dim = 64,
+                .parameters = 135e6,
+                .weight_bytes = 1e8},
+      .device = {.flops_per_us = 1e5,
+                 .bytes_per_us = 1e4,
+                 .memory_bytes = 4e9,
+                 .link_bytes_per_us = 1e4,
+                 .node_link_bytes_per_us = 1e4},
+      .nodes = 1,
+      .gpus_per_node = 2,
+      .workload =
+          [](double rate) {
+            return make_workload(
+                {.requests = 60, .arrivals = {.rate_per_s = rate}, .lengths = fixed_lengths({512, 64})});
+          },
+      .level = {.ttft_ms = 3000, .tpot_ms = 60},
+      .target = 0.9,
+      .measured = MeasuredProfile{.model = "m",
+                                  .machine = "two cores",
+                                  .kv_tokens = 20'000,
+                                  .prefill = {{1, 16, 10}, {1, 512, 300}},
+                                  .ms_per_pair = 0.0001,
+                                  .decode = {{1, 64, 4}, {1, 1024, 5}, {8, 64, 10}, {8, 1024, 20}},
+                                  .beside = {{1, 1, 2}, {8, 1, 12}}}};
+
+  auto const layouts = search_layouts(problem);
+
+  ASSERT_GE(layouts.size(), 2u);
+  for (RankedLayout const& layout : layouts) {
+    EXPECT_EQ(layout.prefill.gpus() * layout.decode.gpus() * layout.pp_cross, 1);
+    EXPECT_NE(layout.kind, LayoutKind::elastic);
+  }
+}
+
 TEST(PdServeSection52Scenario, RatioControlMendsAPoorStartAndAFailureLosesNoRequest) {
   auto const clusters = simulated("pdserve_changes.json");
   auto const& failing = clusters[1].runs[0];
