@@ -47,7 +47,7 @@ class Profiler {
  private:
   /// An engine with nothing in it.
   std::unique_ptr<Engine> engine() {
-    return std::make_unique<Engine>(setup_.model, config_, *setup_.operations, setup_.collective, *setup_.team);
+    return std::make_unique<Engine>(setup_.model, config_, *setup_.operations, *setup_.collective, *setup_.team);
   }
 
   Request request(int prompt_tokens, int new_tokens) {
