@@ -259,7 +259,7 @@ TEST_P(SumPartialsContract, AddsInTheTreesOrderThenBiasThenY) {
   Random random(9);
   for (auto const& [tokens, width] : {std::pair{0, 64}, {1, 1}, {3, 257}, {7, 64}}) {
     auto const stride = std::int64_t(width) + 3;
-    std::vector<std::vector<float>> parts;
+    std::vector<AlignedArray<float>> parts;
     for (int root = 0; root < 3; ++root) parts.push_back(normal_array(random, std::size_t(7 * stride)));
     auto const bias = normal_array(random, std::size_t(width));
     std::vector<float const*> const partials{parts[0].data(), parts[1].data(), parts[2].data()};
