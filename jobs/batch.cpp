@@ -12,6 +12,7 @@
 #include "jobs/leave.hpp"
 #include "jobs/option_parsing.hpp"
 #include "jobs/status_file.hpp"
+#include "jobs/told_error.hpp"
 #include "mpi/job.hpp"
 #include "mpi/process_watch.hpp"
 #include "src/core/log.hpp"
@@ -53,12 +54,12 @@ int run_with_status(BatchOptions const& options, DrainSignals const& signals, St
     status.write("running", "");
     code = run->run();
     status.write(code == exit_done ? "done" : "again", run->losses());
-  } catch (JournalInUse const&) {  // the status file may be that of the job which writes it
-    throw;
+  } catch (JournalInUse const& error) {  // the status file may be that of the job which writes it
+    throw ToldError(error);
   } catch (std::exception const& error) {
     status.fail(error);
     if (run && run->has_losses()) leave(exit_failed, text("error: ", error.what()));
-    throw;
+    throw ToldError(error);
   }
   watch.on_end([code](ProcessEnd) { leave(code); });  // whoever ends now, no MPI call would return
   if (run->has_losses()) leave(code);

@@ -113,22 +113,24 @@ std::map<std::string, std::string> shown_options(po::variables_map const& values
 EngineOptions engine_options(po::variables_map const& values) {
   auto const words = [&](char const* name) { return values[name].as<std::string>(); };
   auto const set = [&](char const* name) { return values[name].as<bool>(); };
-  EngineOptions options{.model = {.path = required(values, "model"),
-                                  .load = load_mode(words("load")),
-                                  .precision = precision(words("precision")),
-                                  .hf_overrides = words("hf-overrides"),
-                                  .chat_template_file = words("chat-template"),
-                                  .max_model_len = at_least(values, "max-model-len", 0)},
-                        .backend = words("backend"),
-                        .threads = at_least(values, "threads", 0),
-                        .max_num_seqs = at_least(values, "max-num-seqs", 1),
-                        .max_num_batched_tokens = at_least(values, "max-num-batched-tokens", 1),
-                        .kv_cache_bytes = parse_bytes("kv-cache-memory", words("kv-cache-memory")),
-                        .prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on,
-                        .served_model_name = words("served-model-name"),
-                        .max_logprobs = at_least(values, "max-logprobs", 0),
-                        .use_model_sampling_defaults = set("use-model-sampling-defaults"),
-                        .record_file = words("record")};
+  // Field by field: GCC 12 destroys members twice where a nested initialiser throws.
+  EngineOptions options;
+  options.model.path = required(values, "model");
+  options.model.load = load_mode(words("load"));
+  options.model.precision = precision(words("precision"));
+  options.model.hf_overrides = words("hf-overrides");
+  options.model.chat_template_file = words("chat-template");
+  options.model.max_model_len = at_least(values, "max-model-len", 0);
+  options.backend = words("backend");
+  options.threads = at_least(values, "threads", 0);
+  options.max_num_seqs = at_least(values, "max-num-seqs", 1);
+  options.max_num_batched_tokens = at_least(values, "max-num-batched-tokens", 1);
+  options.kv_cache_bytes = parse_bytes("kv-cache-memory", words("kv-cache-memory"));
+  options.prefix_reuse = set("no-prefix-caching") ? PrefixReuse::off : PrefixReuse::on;
+  options.served_model_name = words("served-model-name");
+  options.max_logprobs = at_least(values, "max-logprobs", 0);
+  options.use_model_sampling_defaults = set("use-model-sampling-defaults");
+  options.record_file = words("record");
   require_writable_place("record", options.record_file);
   check_model_files(options.model);
   return options;

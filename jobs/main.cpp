@@ -2,14 +2,13 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "jobs/commands.hpp"
 #include "jobs/exit_codes.hpp"
+#include "jobs/told_error.hpp"
 #include "jobs/version.hpp"
-#include "src/core/error.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
 
@@ -68,11 +67,6 @@ int run(std::vector<std::string> const& words) {
   return exit_usage;
 }
 
-int report_error(char const* kind, std::exception const& error, int code) {
-  log_info(text(kind, error.what()));
-  return code;
-}
-
 }  // namespace
 }  // namespace windlass
 
@@ -82,11 +76,9 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // so is a file-size limit
   try {
     return run({argv + 1, argv + argc});
-  } catch (InputError const& error) {
-    return report_error("error: ", error, exit_usage);
-  } catch (std::bad_alloc const& error) {
-    return report_error("error: out of memory: ", error, exit_failed);
+  } catch (ToldError const& error) {
+    return error.exit_code();
   } catch (std::exception const& error) {
-    return report_error("error: ", error, exit_failed);
+    return tell(error);
   }
 }

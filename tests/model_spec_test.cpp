@@ -5,6 +5,7 @@
 
 #include "src/core/error.hpp"
 #include "src/model/architecture/hugging_face.hpp"
+#include "src/model/canonical_slices.hpp"
 #include "src/model/file_bytes.hpp"
 #include "src/model/safetensors.hpp"
 
@@ -246,6 +247,20 @@ TEST(ModelSpec, WhatIsNotSupportedIsNamed) {
     EXPECT_NAMES(message, "llama-gqa/config.json");
     EXPECT_NAMES(message, c.says);
   }
+}
+
+TEST(ModelSpec, EveryNumberOfHeadsHasItsCanonicalSlices) {
+  for (int kv_heads = 1; kv_heads <= 40; ++kv_heads)
+    for (int heads_per_kv = 1; heads_per_kv <= 130; ++heads_per_kv)
+      for (int head_dim : {2, 32, 64, 80}) {
+        ModelSpec spec;
+        spec.kv_heads = kv_heads;
+        spec.heads = kv_heads * heads_per_kv;
+        spec.head_dim = head_dim;
+        Slices const slices = attention_output_slices(spec);
+        EXPECT_EQ(slices.borders[std::size_t(slices.count)], (spec.heads * head_dim + 31) / 32)
+            << heads_per_kv << " heads for each of " << kv_heads;
+      }
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ int divisor_up_to(int number, int limit) {
 int parts_of_kv_head(ModelSpec const& spec) {
   int const heads_per_kv = spec.heads / spec.kv_heads;
   int best = 1;
-  for (int parts = 1; parts <= heads_per_kv && best * spec.kv_heads < wanted_slices; ++parts)
+  int const most_parts = std::min(heads_per_kv, max_slices / spec.kv_heads);
+  for (int parts = 1; parts <= most_parts && best * spec.kv_heads < wanted_slices; ++parts)
     if (heads_per_kv % parts == 0 && heads_per_kv / parts * spec.head_dim % group_size == 0) best = parts;
   return best;
 }
