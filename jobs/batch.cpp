@@ -61,6 +61,7 @@ int run_with_status(BatchOptions const& options, DrainSignals const& signals, St
     if (run && run->has_losses()) leave(exit_failed, text("error: ", error.what()));
     throw ToldError(error);
   }
+  run->requeue_if_wanted(code);
   watch.on_end([code](ProcessEnd) { leave(code); });  // whoever ends now, no MPI call would return
   if (run->has_losses()) leave(code);
   return code;

@@ -23,7 +23,8 @@ constexpr char const* introduction =
 constexpr char const* ending =
     "\nSignals: SIGTERM, SIGINT and SIGUSR1 drain: what runs may finish within --drain-seconds, the rest stays for "
     "the\n"
-    "next run. A second one ends the program at once. Under bare mpirun only SIGUSR1 arrives in time (mpirun kills "
+    "next run. A second one ends the program at once (SIGTERM behind SIGUSR1 only brings the end nearer). Under bare "
+    "mpirun only SIGUSR1 arrives in time (mpirun kills "
     "its\n"
     "ranks 2 s after SIGTERM).\n"
     "\nExit codes: 0 every line is answered (errors of the input are answers too); 75 work remains, start again with "
@@ -61,6 +62,39 @@ po::options_description answer_options() {
   return options;
 }
 
+po::options_description checkpoint_options() {
+  po::options_description options("Checkpoints (HDF5 files of running requests and of the prompts' KV)", help_width,
+                                  help_text_width);
+  options.add_options()("checkpoint", with_default<std::string>(""),
+                        "a folder for them: written when the run must end before its work, and read by the next run");
+  options.add_options()("checkpoint-interval", with_default(600.0),
+                        "seconds between checkpoints while the run goes on; 0: only at its end");
+  options.add_options()("keep", with_default(2), "checkpoints that stay in the folder");
+  options.add_options()("checkpoint-size", with_default<std::string>("0"),
+                        "most bytes in the folder, such as 50GiB; 0: as many as the disk has");
+  options.add_options()("checkpoint-rate", with_default<std::string>("100MiB"),
+                        "bytes a second, at most, of those that are written while the run goes on; 0: no limit");
+  return options;
+}
+
+double time_left(double seconds) {
+  if (!(seconds >= 0 && seconds <= 1e8))
+    throw InputError(text("--time-left ", seconds, ": give seconds; 0 asks Slurm"));
+  return seconds;
+}
+
+CheckpointOptions checkpoint_values(po::variables_map const& values) {
+  auto const bytes = [&](char const* name) { return std::uint64_t(parse_bytes(name, values[name].as<std::string>())); };
+  double const interval_s = values["checkpoint-interval"].as<double>();
+  if (!(interval_s >= 0 && interval_s <= 1e6))
+    throw InputError(text("--checkpoint-interval ", interval_s, ": give seconds from 0 to 1000000"));
+  return {.folder = values["checkpoint"].as<std::string>(),
+          .interval_us = Microseconds(interval_s * 1e6),
+          .keep = at_least(values, "keep", 1),
+          .max_bytes = bytes("checkpoint-size"),
+          .background_bytes_per_s = bytes("checkpoint-rate")};
+}
+
 po::options_description machine_options() {
   po::options_description options("Machine", help_width, help_text_width);
   add_machine_options(options);
@@ -74,6 +108,11 @@ po::options_description machine_options() {
                         "a rank that is silent for so long is killed, and its work goes to others");
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
+  options.add_options()("time-left", with_default(0.0),
+                        "seconds until this allocation ends; 0: Slurm is asked, where it runs the job");
+  options.add_options()("requeue", po::bool_switch(),
+                        "when work remains at the end, have Slurm run this job again (scontrol requeue), but not after "
+                        "three allocations that got no further");
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
   options.add_options()("help,h", "print this");
   return options;
@@ -118,6 +157,9 @@ BatchOptions from_values(po::variables_map const& values) {
       .layout = parse_layout(words("layout")),
       .transport = transport(words("transport")),
       .lost_after_seconds = lost_after_seconds(values["lost-after-seconds"].as<double>()),
+      .checkpoint = checkpoint_values(values),
+      .time_left_seconds = time_left(values["time-left"].as<double>()),
+      .requeue = set("requeue"),
       .given = shown_options(values)};
   check_files(options);
   return options;
@@ -129,7 +171,7 @@ std::optional<BatchOptions> parse_batch_options(std::vector<std::string> const& 
   po::options_description all("", help_width, help_text_width);
   po::options_description model("Model", help_width, help_text_width);
   add_model_options(model);
-  all.add(file_options()).add(model).add(answer_options()).add(machine_options());
+  all.add(file_options()).add(model).add(answer_options()).add(checkpoint_options()).add(machine_options());
   po::variables_map const values = parse_words(words, all, "");
   if (values.count("help")) {
     std::cout << introduction << all << ending;

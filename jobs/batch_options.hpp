@@ -8,10 +8,19 @@
 #include <vector>
 
 #include "jobs/engine_options.hpp"
+#include "src/core/clock.hpp"
 #include "src/policy/layout.hpp"
 #include "src/store/journal.hpp"
 
 namespace windlass {
+
+struct CheckpointOptions {
+  std::string folder;            ///< empty: no checkpoints
+  Microseconds interval_us = 0;  ///< 0: only at the end
+  int keep = 2;
+  std::uint64_t max_bytes = 0;               ///< 0: as many as fit
+  std::uint64_t background_bytes_per_s = 0;  ///< 0: no limit
+};
 
 struct BatchOptions {
   EngineOptions engine;
@@ -23,9 +32,12 @@ struct BatchOptions {
   std::size_t max_line_bytes = 0;
   std::string report_file, status_file;
   bool quiet = false;
-  Layout layout;                             ///< of the ranks
-  std::string transport;                     ///< "auto" or a name: how KV moves between instances
-  double lost_after_seconds = 0;             ///< of silence, after which a rank is lost
+  Layout layout;                  ///< of the ranks
+  std::string transport;          ///< "auto" or a name: how KV moves between instances
+  double lost_after_seconds = 0;  ///< of silence, after which a rank is lost
+  CheckpointOptions checkpoint;
+  double time_left_seconds = 0;              ///< of the allocation; 0: ask the batch system
+  bool requeue = false;                      ///< ask the batch system for another allocation when work remains
   std::map<std::string, std::string> given;  ///< every option with its value, for the report
 };
 

@@ -28,8 +28,16 @@ BatchRun::BatchRun(BatchOptions const& options, BatchPlace const& place)
     : options_(options),
       place_(place),
       plan_(plan_cluster(place.mpi, options.layout)),
+      walltime_({.time_left_s = options.time_left_seconds, .drain_us = Microseconds(options.drain_seconds * 1e6)},
+                process_environment(), place.signals),
       console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
-  together([&] { output_ = std::make_unique<BatchOutput>(options_); });
+  together([&] {
+    output_ = std::make_unique<BatchOutput>(options_);
+    if (!options_.checkpoint.folder.empty()) {
+      refuse_shards(plan_.layout);
+      checkpoint_ = std::make_unique<BatchCheckpoint>(options_, 0);
+    }
+  });
 }
 
 BatchRun::~BatchRun() {
@@ -38,6 +46,7 @@ BatchRun::~BatchRun() {
 
 int BatchRun::run() {
   set_up();
+  count_allocation();
   RequestRules rules = request_rules(options_.engine, setup_->model);
   rules.job_seed = options_.seed;
   announce();
@@ -54,6 +63,8 @@ int BatchRun::run() {
   console_.finish(progress(input));  // now that the last records are safe and counted
   bool const nothing_done = ledger_.counts().records() == 0 && run_errors_ > 0;
   std::string const status = problem || nothing_done ? "failed" : end == BatchEnd::done ? "done" : "again";
+  end_mark_ = {.records = std::int64_t(output_->finished().size()) + ledger_.counts().records(),
+               .saved_tokens = checkpoint_ ? checkpoint_->saved_tokens() : 0};
   tell(input, status);
   if (problem) std::rethrow_exception(problem);
   if (nothing_done) throw std::runtime_error(text("all ", run_errors_, " requests failed; nothing was answered"));
@@ -90,8 +101,18 @@ void BatchRun::set_up() {
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
   std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
   if (place_.mpi.uses_mpi()) collective = make_collective(plan_.own_ranks());
-  together([&] { start_engine(*setup_, options_.engine, plan_.own_place(), std::move(collective)); });
+  together([&] {
+    start_engine(*setup_, options_.engine, plan_.own_place(), std::move(collective));
+    if (checkpoint_) open_checkpoint();
+  });
   if (place_.mpi.place().world_ranks > 1) set_up_cluster();
+}
+
+void BatchRun::open_checkpoint() {
+  if (place_.mpi.place().world_ranks == 1)
+    checkpoint_->make_runner(options_, *setup_);
+  else
+    checkpoint_->make_checkpointer(options_, *setup_, plan_.carries_checkpoint());
 }
 
 void BatchRun::set_up_cluster() {
@@ -102,6 +123,10 @@ void BatchRun::set_up_cluster() {
   std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
   config.failures.silence_us = Microseconds(options_.lost_after_seconds * 1e6);
   config.plan_log = setup_->plan_log.get();
+  if (checkpoint_) {
+    cluster_->set_checkpointer(checkpoint_->checkpointer());
+    config.checkpoints = &checkpoint_->make_coordinator(options_, *setup_, cluster_->courier());
+  }
   remote_ = std::make_unique<DistributedRunner>(cluster_->courier(), plan_.layout.instances, config);
   place_.watch.on_end([this](ProcessEnd end) {
     if (end.world_rank == ProcessEnd::launcher) place_.launcher_ended();
@@ -109,6 +134,17 @@ void BatchRun::set_up_cluster() {
     cluster_->courier().send(0, RankEnded{.rank = std::uint32_t(end.world_rank), .fate = RankFate::ended});
   });
   cluster_->start_worker();
+}
+
+void BatchRun::count_allocation() {
+  BatchProgressMark const mark{.records = std::int64_t(output_->finished().size()),
+                               .saved_tokens = checkpoint_ ? checkpoint_->loaded_tokens() : 0};
+  allocations_ = std::make_unique<AllocationLog>(options_.output, mark);
+}
+
+void BatchRun::requeue_if_wanted(int exit_code) const {
+  if (!options_.requeue || exit_code != exit_again || !allocations_) return;
+  requeue_job(process_environment(), allocations_->without_progress(end_mark_));
 }
 
 void BatchRun::announce() const {
@@ -125,20 +161,25 @@ void BatchRun::announce() const {
   if (cluster_)
     log_info(to_text(plan_.layout, plan_.map) +
              (cluster_->transport_name().empty() ? "" : "KV moves by " + cluster_->transport_name()));
+  if (auto const left = walltime_.seconds_left())
+    log_info(text("this allocation ends in ", int(*left), " s (", walltime_.source(), ")"));
   if (output_->finished().size() > 0)
     log_info(text("resuming: ", output_->finished().size(), " records are in ", options_.output));
 }
 
 BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
   std::unique_ptr<RequestRunner> local;
-  if (!remote_) local = std::make_unique<EngineRunner>(*setup_->engine);
-  RequestRunner& runner = remote_ ? static_cast<RequestRunner&>(*remote_) : *local;
+  if (!remote_ && !checkpoint_) local = std::make_unique<EngineRunner>(*setup_->engine);
+  RequestRunner& runner = remote_       ? static_cast<RequestRunner&>(*remote_)
+                          : checkpoint_ ? *checkpoint_->runner()
+                                        : *local;
   start_us_ = now_us();
   BatchJob job({.runner = runner,
                 .input = input,
                 .writer = writer,
                 .drain_wanted = [&] { return place_.signals.wanted(); },
-                .on_progress = [&] { console_.update([&] { return progress(input); }); }},
+                .on_progress = [&] { console_.update([&] { return progress(input); }); },
+                .limits = [&] { return walltime_.limits(); }},
                {.max_requests_running = options_.engine.max_num_seqs * int(plan_.layout.instances.size()),
                 .drain_us = Microseconds(options_.drain_seconds * 1e6),
                 .job_seed = options_.seed});
@@ -198,6 +239,10 @@ BatchProgress BatchRun::progress(BatchInput const& input) const {
 void BatchRun::tell(BatchInput const& input, std::string const& status) {
   if (options_.quiet && options_.report_file.empty()) return;
   BatchReport report = make_report(input, status);
+  report.allocations = allocations_->allocations();
+  report.time_limit_s = walltime_.seconds_left();
+  if (checkpoint_) report.checkpoint = checkpoint_->summary(engine_counters_);
+  if (checkpoint_) checkpoint_->release_runner();
   if (status == "done" && !remote_) report.machine_share = machine_share(report);  // one process can measure alone
   if (!options_.quiet) std::fputs(report_table(report).c_str(), options_.output == "-" ? stderr : stdout);
   if (!options_.report_file.empty()) replace_file(options_.report_file, report_json(report));

@@ -7,12 +7,15 @@
 #include <optional>
 #include <string>
 
+#include "jobs/allocations.hpp"
+#include "jobs/batch_checkpoint.hpp"
 #include "jobs/batch_options.hpp"
 #include "jobs/batch_output.hpp"
 #include "jobs/cluster.hpp"
 #include "jobs/console.hpp"
 #include "jobs/drain_signals.hpp"
 #include "jobs/engine_setup.hpp"
+#include "jobs/walltime.hpp"
 #include "mpi/job.hpp"
 #include "mpi/process_watch.hpp"
 #include "src/serve/batch_job.hpp"
@@ -39,6 +42,8 @@ class BatchRun {
   /// The exit code. Throws what the input, the output or the machine throw.
   int run();
   /// Ranks ended before their time: MPI_Finalize would wait for them.
+  /// After run(), with everything closed: asks for another allocation where work remains and that is wanted.
+  void requeue_if_wanted(int exit_code) const;
   bool has_losses() const { return rank_ended_; }
   /// In words; empty where nothing was lost.
   std::string losses() const;
@@ -47,8 +52,10 @@ class BatchRun {
   template <class Attempt>
   void together(Attempt attempt);
   void set_up();
+  void open_checkpoint();
   void set_up_cluster();
   void announce() const;
+  void count_allocation();
   BatchEnd answer(BatchInput& input, AnswerWriter& writer);
   std::exception_ptr end_cluster();
   void close(AnswerWriter& writer, std::exception_ptr& problem);
@@ -61,9 +68,13 @@ class BatchRun {
   BatchOptions const& options_;
   BatchPlace const place_;
   ClusterPlan plan_;
+  Walltime walltime_;
   std::unique_ptr<BatchOutput> output_;
   std::unique_ptr<EngineSetup> setup_;
-  std::unique_ptr<Cluster> cluster_;  ///< with several ranks
+  std::unique_ptr<AllocationLog> allocations_;
+  BatchProgressMark end_mark_;
+  std::unique_ptr<BatchCheckpoint> checkpoint_;  ///< where a folder is named; goes before the engine
+  std::unique_ptr<Cluster> cluster_;             ///< with several ranks
   std::unique_ptr<DistributedRunner> remote_;
   std::atomic<bool> rank_ended_ = false;
   EngineCounters engine_counters_;

@@ -1,5 +1,6 @@
 #include "jobs/batch_worker.hpp"
 
+#include "jobs/batch_checkpoint.hpp"
 #include "jobs/cluster.hpp"
 #include "jobs/exit_codes.hpp"
 #include "jobs/leave.hpp"
@@ -8,6 +9,11 @@
 
 namespace windlass {
 namespace {
+
+struct WorkerSetup {
+  std::unique_ptr<EngineSetup> engine;
+  std::unique_ptr<BatchCheckpoint> checkpoint;  ///< where a folder is named; goes before the engine
+};
 
 /// Empty, or why the model could not be loaded.
 std::string try_load(BatchOptions const& options, ClusterPlan const& plan, std::string const& arithmetic,
@@ -23,10 +29,14 @@ std::string try_load(BatchOptions const& options, ClusterPlan const& plan, std::
 }
 
 /// Empty, or why the engine could not be made.
-std::string try_start(BatchOptions const& options, ClusterPlan const& plan, EngineSetup* setup,
+std::string try_start(BatchOptions const& options, ClusterPlan const& plan, WorkerSetup& made,
                       std::unique_ptr<Collective> collective) {
   try {
-    if (setup != nullptr) start_engine(*setup, options.engine, plan.own_place(), std::move(collective));
+    if (made.engine == nullptr) return "";
+    start_engine(*made.engine, options.engine, plan.own_place(), std::move(collective));
+    if (options.checkpoint.folder.empty() || made.engine->engine == nullptr) return "";
+    made.checkpoint = std::make_unique<BatchCheckpoint>(options, plan.world_rank);
+    made.checkpoint->make_checkpointer(options, *made.engine, plan.carries_checkpoint());
   } catch (std::exception const& error) {
     return error.what();
   }
@@ -37,11 +47,13 @@ int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   ClusterPlan const plan = plan_cluster(job, options.layout);
   agree(job, "");  // rank 0 has opened the output
   std::string const arithmetic = from_rank_0(job, "");
-  std::unique_ptr<EngineSetup> setup;
+  WorkerSetup made;
+  std::unique_ptr<EngineSetup>& setup = made.engine;
   agree(job, try_load(options, plan, arithmetic, setup));
   agree_on(job, setup ? model_and_arithmetic(*setup) : "");
-  agree(job, try_start(options, plan, setup.get(), make_collective(plan.own_ranks())));
+  agree(job, try_start(options, plan, made, make_collective(plan.own_ranks())));
   Cluster cluster(job, plan, setup.get(), options.transport);
+  if (made.checkpoint) cluster.set_checkpointer(made.checkpoint->checkpointer());
   watch.on_end([](ProcessEnd end) {
     if (end.world_rank == 0 || end.world_rank == ProcessEnd::launcher)
       leave(exit_again, text(end.world_rank == 0 ? "rank 0" : "the launcher",

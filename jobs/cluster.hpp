@@ -32,6 +32,8 @@ struct ClusterPlan {
   bool computes() const { return own_instance() != nullptr || is_spare(world_rank); }
   EnginePlace own_place() const;
   InstanceRanks own_ranks() const;
+  /// One rank keeps in the next checkpoint what nobody has asked for yet.
+  bool carries_checkpoint() const { return layout.instances.front().ranks.front() == world_rank; }
   bool hands_over_kv() const;  ///< there are prefill instances
 };
 
@@ -65,6 +67,10 @@ class Cluster {
   std::string const& transport_name() const { return transport_name_; }
   KvCounters kv_counters() const { return exchange_ ? exchange_->counters() : KvCounters{}; }
 
+  /// Before the worker runs; it must outlive that. Nothing where this rank has no worker.
+  void set_checkpointer(Checkpointer* checkpointer) {
+    if (worker_) worker_->set_checkpointer(checkpointer);
+  }
   /// The worker's loop on a thread of its own (rank 0, beside the controller); without an instance nothing.
   void start_worker();
   void join_worker();

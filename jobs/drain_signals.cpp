@@ -13,6 +13,11 @@
 #include "src/core/error.hpp"
 
 namespace windlass {
+namespace {
+
+constexpr Microseconds same_event_us = 1'000'000;
+
+}  // namespace
 
 DrainSignals::DrainSignals(std::function<void()> at_once, std::function<void()> hang_up)
     : at_once_(std::move(at_once)), hang_up_(std::move(hang_up)) {
@@ -35,6 +40,18 @@ DrainSignals::~DrainSignals() {
   ::close(stop_);
 }
 
+/// A batch system and the shell between may both pass one on: what follows within a second is the same.
+void DrainSignals::take(unsigned signal) {
+  Microseconds const now = now_us();
+  bool const drains = signal == SIGUSR1;
+  if (drains && terminated_us_ != never_us) return;
+  std::atomic<Microseconds>& first_us = drains ? drained_us_ : terminated_us_;
+  if (first_us == never_us)
+    first_us = now;
+  else if (now - first_us >= same_event_us)
+    at_once_();
+}
+
 void DrainSignals::wait_for_signals() {
   struct pollfd ready[2] = {{.fd = signals_, .events = POLLIN, .revents = 0},
                             {.fd = stop_, .events = POLLIN, .revents = 0}};
@@ -45,8 +62,8 @@ void DrainSignals::wait_for_signals() {
     if (::read(signals_, &information, sizeof information) != sizeof information) continue;
     if (information.ssi_signo == SIGHUP)
       hang_up_();
-    else if (++count_ > 1)
-      at_once_();
+    else
+      take(information.ssi_signo);
   }
 }
 

@@ -17,6 +17,7 @@ int inspect_command(std::vector<std::string> const& words) {
   namespace po = boost::program_options;
   po::options_description options(
       "windlass inspect MODEL: architecture, tensors, bytes, and what fits into memory\n"
+      "windlass inspect CHECKPOINT: what a checkpoint folder (or one checkpoint-*.h5) holds, every page checked\n"
       "windlass inspect topology: hosts, cores and devices of all ranks",
       118, 80);
   options.add_options()("model", po::value<std::string>(), "a GGUF file or a Hugging Face folder");
@@ -31,7 +32,9 @@ int inspect_command(std::vector<std::string> const& words) {
     std::cout << options;
     return exit_done;
   }
-  if (!values.count("model")) throw InputError("name a model: windlass inspect MODEL");
+  if (!values.count("model")) throw InputError("name a model or a checkpoint: windlass inspect MODEL");
+  if (is_checkpoint(values["model"].as<std::string>()))
+    return inspect_checkpoint_command(values["model"].as<std::string>());
   std::string const precision = values["precision"].as<std::string>();
   if (precision != "f32" && precision != "fast") throw InputError("--precision must be f32 or fast");
   auto const given = parse_bytes("memory", values["memory"].as<std::string>());

@@ -35,6 +35,10 @@ python_module() { tool python3 && python3 -c "import $1" 2>/dev/null; }
 new_compiler() { echo 'int main() {}' | "$compiler" -std=c++20 -x c++ - -o /dev/null 2>/dev/null && header concepts; }
 new_cmake() { tool cmake && [ "$(printf '%s\n' 3.25 "$(cmake --version | sed -n '1s/[^0-9]*//p')" | sort -V | head -1)" = 3.25 ]; }
 boost() { header boost/json.hpp && library boost_json && library boost_program_options && library boost_iostreams; }
+hdf5() { module hdf5-serial || header hdf5.h; }
+system_h5py() { python_module h5py || /usr/bin/python3 -c "import h5py" 2>/dev/null; }
+# Elsewhere than on Debian its tests are skipped.
+slurm() { ! tool apt-get || PATH=$PATH:/usr/sbin tool slurmctld && PATH=$PATH:/usr/sbin tool munged; }
 kokkos() { header Kokkos_Core.hpp || [ -f /usr/include/trilinos/Kokkos_Core.hpp ]; }
 
 # Debian names its default Boost without a version; version 12 has the first one with JSON only under a number.
@@ -65,10 +69,14 @@ find_missing() {
   need "utf8proc" "module libutf8proc" "libutf8proc-dev" "utf8proc"
   need "zlib" "header zlib.h" "zlib1g-dev" "zlib"
   need "Zstandard" "module libzstd" "libzstd-dev" "zstd"
+  need "HDF5" "hdf5" "libhdf5-dev" "hdf5~mpi"
   need "Python 3 with venv" "python_module ensurepip" "python3 python3-venv" "python"
   [ "$level" = build ] && return
   need "GoogleTest" "header gtest/gtest.h" "libgtest-dev" "googletest"
   need "Kokkos >= 3.4" kokkos "libtrilinos-kokkos-dev" "kokkos"
+  need "h5dump" "tool h5dump" "hdf5-tools" "hdf5"
+  need "h5py" "system_h5py" "python3-h5py" "py-h5py"
+  need "Slurm" "slurm" "slurmctld slurmd slurm-client munge" "slurm"
   need "curl" "tool curl" "curl" "curl"
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return

@@ -21,7 +21,9 @@ constexpr char const* usage =
     "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
     "  windlass launch -n 3 batch ...                                  the same as an MPI job of three ranks\n"
     "  windlass serve --model M                                        answers OpenAI's API over HTTP\n"
+    "  windlass submit [--time 60] batch ...                          has Slurm run a batch until it is done\n"
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
+    "  windlass inspect CHECKPOINT                                     says what a checkpoint folder holds\n"
     "  windlass inspect topology [--layout L]                          says what the ranks' hosts have, and who does "
     "what\n"
     "  windlass simulate SCENARIO.json [--sweep rate=1:40:0.5]         what a cluster would serve, on a virtual clock\n"
@@ -56,14 +58,15 @@ int run(std::vector<std::string> const& words) {
   if (first == "serve") return run_serve(rest);
   if (first == "inspect") return inspect_command(rest);
   if (first == "bench") return bench_command(rest);
+  if (first == "submit") return submit_command(rest);
   if (first == "plan") return plan_command(rest);
   if (first == "simulate") return simulate_command(rest);
   if (first.empty())
     std::fputs(usage, stderr);
   else
-    log_warning(text(
-        "'", first,
-        "' is no subcommand; there are batch, launch, serve, inspect, plan, bench and simulate (windlass --help)"));
+    log_warning(text("'", first,
+                     "' is no subcommand; there are batch, launch, serve, submit, inspect, plan, bench and simulate "
+                     "(windlass --help)"));
   return exit_usage;
 }
 

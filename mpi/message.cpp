@@ -9,6 +9,7 @@ Inbox inbox_of(Tag tag) {
     case Tag::moved:
     case Tag::heartbeat:
     case Tag::rank_ended:
+    case Tag::checkpoint_part:
       return Inbox::controller;
     case Tag::submit:
     case Tag::cancel:
@@ -18,6 +19,7 @@ Inbox inbox_of(Tag tag) {
     case Tag::shutdown:
     case Tag::peer_lost:
     case Tag::take_role:
+    case Tag::checkpoint_order:
       return Inbox::worker;
     case Tag::page_grant:
     case Tag::pages_sent:

@@ -35,8 +35,10 @@ enum class Tag : std::uint32_t {
   rank_ended,
   peer_lost,
   take_role,
+  checkpoint_order,
+  checkpoint_part,
 };
-constexpr Tag last_tag = Tag::take_role;
+constexpr Tag last_tag = Tag::checkpoint_part;
 
 /// Who on a rank gets a message.
 enum class Inbox : std::uint8_t { controller, worker, exchange };
@@ -229,6 +231,31 @@ struct TakeRole {
   bool operator==(TakeRole const&) const = default;
 };
 static_assert(WireMessage<TakeRole>);
+
+/// Controller -> worker: what to do about checkpoints.
+enum class CheckpointOrderKind : std::uint64_t {
+  background,       ///< write a part beside the steps
+  last,             ///< write one at once: the job ends
+  forget_unclaimed  ///< no request will come any more; what nobody asked for is dropped
+};
+struct CheckpointOrder {
+  static constexpr Tag tag = Tag::checkpoint_order;
+  std::uint64_t number = 0;
+  std::uint64_t time_us = 0;  ///< for writing; never_us: as long as it takes
+  CheckpointOrderKind kind = CheckpointOrderKind::background;
+  bool operator==(CheckpointOrder const&) const = default;
+};
+static_assert(WireMessage<CheckpointOrder>);
+
+/// Worker -> controller. The tail: CheckpointCounts of this rank so far, and, where nothing was written, why.
+struct CheckpointPart {
+  static constexpr Tag tag = Tag::checkpoint_part;
+  std::uint64_t number = 0;   ///< 0: counts alone
+  std::uint64_t written = 0;  ///< 1: the part is on disk
+  std::uint64_t digest = 0;   ///< of its file
+  bool operator==(CheckpointPart const&) const = default;
+};
+static_assert(WireMessage<CheckpointPart>);
 
 /// Controller -> everybody: end the process.
 struct Shutdown {

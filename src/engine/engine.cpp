@@ -140,6 +140,9 @@ EngineCounters Engine::counters() const {
   EngineCounters counters = state_->counts;
   counters.running = int(state_->running.size());
   counters.waiting = int(state_->waiting.size());
+  for (auto const& sequence : state_->running) counters.held_tokens += sequence->computed;
+  for (auto const& sequence : state_->waiting) counters.held_tokens += sequence->computed;
+  for (auto const& sequence : state_->held) counters.held_tokens += sequence->computed;
   counters.pages = state_->pools[0]->pages();
   counters.free_pages = state_->pools[0]->free_pages();
   return counters;

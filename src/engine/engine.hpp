@@ -13,6 +13,7 @@
 #include "src/core/thread_team.hpp"
 #include "src/engine/handoff.hpp"
 #include "src/engine/request.hpp"
+#include "src/engine/snapshot.hpp"
 #include "src/kv/page_pool.hpp"
 #include "src/model/model.hpp"
 #include "src/policy/plan_log.hpp"
@@ -46,6 +47,7 @@ struct EngineCounters {
   std::int64_t busy_us = 0;  ///< in steps
   int running = 0, waiting = 0;
   std::uint32_t pages = 0, free_pages = 0;
+  std::int64_t held_tokens = 0;  ///< whose KV unfinished requests hold
 };
 
 /// Local; one thread calls it. Nothing a request asks for can throw here: it is answered with an error. On an instance
@@ -84,6 +86,16 @@ class Engine {
   /// Goes on with a request whose pages lie in this engine's pools and hold what the other engine's held.
   void attach(DetachedRequest request);
   std::span<LayerGroup const> groups() const;  ///< with their pools; valid as long as the engine
+
+  // Checkpoints. The tokens are those of an engine that was never stopped.
+  /// What runs, waits with progress, or is indexed, and requests that were detached and have not arrived anywhere yet.
+  /// Cheap: copies tokens and partial pages alone.
+  std::unique_ptr<EngineSnapshot> snapshot(std::span<DetachedRequest const* const> travelling = {});
+  /// Instead of submit(), for a request that has progress: what the archive lacks is computed again.
+  RestoredTokens restore(SavedProgress saved, PageArchive& archive);
+  /// Before submit(): takes what the archive has of the prompt's beginning into the prefix index, as far as there are
+  /// free pages. Counts what was read, and what should have been there but was not.
+  RestoredTokens restore_prefix(Request const& request, PageArchive& archive);
 
  private:
   struct State;

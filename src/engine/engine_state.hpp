@@ -39,6 +39,27 @@ struct StepWork {
   void clear();
 };
 
+/// What becomes of a wish for a page where none is free.
+enum class WhenFull : std::uint8_t { evict, keep_all };
+
+/// The first `positions` positions of a sequence, to be fetched from an archive.
+struct PagesWanted {
+  std::span<TokenId const> tokens;
+  std::span<Hash128 const> names;  ///< of its full blocks
+  int positions = 0;
+  int choice = 0;  ///< of the request
+  WhenFull when_full = WhenFull::evict;
+};
+struct PagePosition {
+  std::size_t group = 0;
+  int block = 0;
+};
+struct PagesFetched {
+  SequencePages pages;
+  PrefixCursor cursor;
+  int positions = 0;  ///< that the pages hold
+};
+
 struct Engine::State {
   State(Model const& model, EngineConfig const& config, ForwardMachine const& machine);
 
@@ -70,6 +91,25 @@ struct Engine::State {
   std::optional<SequencePages> reserve(int positions);
   void attach(DetachedRequest detached);
   bool take_pages_of_waiting(std::size_t spared);
+
+  // engine_snapshot.cpp
+  std::unique_ptr<EngineSnapshot> snapshot(std::span<DetachedRequest const* const> travelling);
+  /// A choice's tokens and pages, wherever they are.
+  struct ComputedChoice {
+    DetachedChoice progress;
+    std::span<TokenId const> tokens;  // prompt and generated
+    std::span<Hash128 const> names;
+    int computed = 0;
+    SequencePages const* pages = nullptr;
+  };
+  EngineSnapshot::Choice snapshot_of(ComputedChoice from, std::vector<EngineSnapshot::Block>& blocks) const;
+  EngineSnapshot::InProgress snapshot_of(DetachedRequest const& request, std::vector<EngineSnapshot::Block>& blocks);
+  RestoredTokens restore(SavedProgress saved, PageArchive& archive);
+  RestoredTokens restore_prefix(Request const& request, PageArchive& archive);
+  PagesFetched fetch(PagesWanted const& wanted, PageArchive& archive);
+  std::optional<PageId> fetch_page(PagesWanted const& wanted, PageArchive& archive, PagePosition at);
+  std::optional<PageId> page_for(std::size_t group, WhenFull when_full);
+  static PageArchive::Block archived_block(PagesWanted const& wanted, int block);
 
   // engine_step.cpp
   void step();

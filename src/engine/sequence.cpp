@@ -92,6 +92,10 @@ DetachedChoice Sequence::take_progress() {
   return {.choice = choice_, .tokens = std::move(out_.tokens), .logprobs = std::move(out_.logprobs)};
 }
 
+DetachedChoice Sequence::progress() const {
+  return {.choice = choice_, .tokens = out_.tokens, .logprobs = out_.logprobs};
+}
+
 void Sequence::resume(DetachedChoice progress) {
   for (std::size_t i = 0; i < progress.tokens.size(); ++i) {
     std::optional<PositionLogprobs> logprobs;

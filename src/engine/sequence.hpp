@@ -53,6 +53,7 @@ class Sequence {
   ChoiceDelta take_delta();
   /// What another engine needs to go on.
   DetachedChoice take_progress();
+  DetachedChoice progress() const;  ///< the same, and the sequence stays
   /// Takes the tokens of another engine, which has reported them. Before the first append().
   void resume(DetachedChoice progress);
   /// The finished stream, ready for the answer.

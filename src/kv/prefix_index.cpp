@@ -1,5 +1,7 @@
 #include "src/kv/prefix_index.hpp"
 
+#include <algorithm>
+
 #include "src/core/error.hpp"
 #include "src/kv/page_pool.hpp"
 
@@ -163,6 +165,29 @@ int PrefixIndex::evict(int group_index, int pages_wanted) {
   }
   counters_.evicted_pages += freed;
   return freed;
+}
+
+std::vector<IndexedBlock> PrefixIndex::contents() const {
+  std::vector<Entry const*> order;
+  for (auto const& [hash, entry] : entries_) order.push_back(&entry);
+  auto const newest_first = [](Entry const* a, Entry const* b) { return a->serial > b->serial; };
+  std::sort(order.begin(), order.end(), newest_first);
+  std::unordered_map<Entry const*, std::uint64_t> used;  // a parent counts as used when its last descendant was
+  for (Entry const* entry : order) {
+    std::uint64_t& own = used[entry];
+    own = std::max(own, *std::max_element(entry->last_use.begin(), entry->last_use.end()));
+    if (entry->parent) used[entry->parent] = std::max(used[entry->parent], own);
+  }
+  std::sort(order.begin(), order.end(), [&](Entry const* a, Entry const* b) {
+    return used[a] != used[b] ? used[a] > used[b] : a->serial < b->serial;
+  });
+  std::vector<IndexedBlock> blocks;
+  for (Entry const* entry : order)
+    blocks.push_back({.name = entry->hash,
+                      .parent = entry->parent ? entry->parent->hash : Hash128{},
+                      .tokens = entry->tokens,
+                      .pages = entry->pages});
+  return blocks;
 }
 
 void PrefixIndex::clear() {

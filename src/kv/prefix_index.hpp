@@ -25,6 +25,13 @@ struct PrefixMatch {
   PrefixCursor cursor;
 };
 
+/// A block of the index, as a checkpoint needs it.
+struct IndexedBlock {
+  Hash128 name, parent;  ///< parent: zero for the first block of a sequence
+  std::array<TokenId, block_tokens> tokens{};
+  BlockPages pages;
+};
+
 struct PrefixIndexCounters {
   std::int64_t hit_blocks = 0, missed_blocks = 0;  ///< of what match() was asked for
   std::int64_t evicted_pages = 0;
@@ -57,6 +64,8 @@ class PrefixIndex {
   int evict(int group, int pages_wanted);
 
   void clear();
+  /// All blocks, those of the chain used last first, each after its parent. O(n log n).
+  std::vector<IndexedBlock> contents() const;
   std::size_t blocks() const { return entries_.size(); }
   PrefixIndexCounters const& counters() const { return counters_; }
 

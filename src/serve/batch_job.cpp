@@ -1,5 +1,6 @@
 #include "src/serve/batch_job.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "src/core/log.hpp"
@@ -15,27 +16,49 @@ constexpr auto patience = std::chrono::milliseconds(50);  ///< of an idle engine
 
 BatchEnd BatchJob::run() {
   while (keep_going()) {
-    if (drain_deadline_us_ == never_us) take_lines();
+    if (!draining_) take_lines();
     parts_.runner.step();
     take_answers();
     parts_.writer.settle();
     parts_.on_progress();
   }
-  bool const drained = drain_deadline_us_ != never_us;
-  bool const remains = !open_.empty() || run_errors_ > 0 || (drained && !parts_.input.exhausted());
+  bool const remains = !open_.empty() || run_errors_ > 0 || (draining_ && !parts_.input.exhausted());
+  if (parts_.input.exhausted()) parts_.runner.input_ended();
+  if (remains) {
+    parts_.runner.save_progress(limits().last_write_us);
+    take_answers();  // that came meanwhile
+  }
   cancel_all();
-  if (!drained) parts_.input.check();
+  if (!draining_) parts_.input.check();
   return remains ? BatchEnd::again : BatchEnd::done;
 }
 
+TimeLimits BatchJob::limits() {
+  if (parts_.limits) return parts_.limits();
+  if (!parts_.drain_wanted()) return {};
+  if (drain_end_us_ == never_us) drain_end_us_ = now_us() + config_.drain_us;
+  return {.last_step_us = drain_end_us_};
+}
+
 bool BatchJob::keep_going() {
-  if (drain_deadline_us_ == never_us && parts_.drain_wanted()) {
-    drain_deadline_us_ = now_us() + config_.drain_us;
-    log_info(text("draining: finishing ", open_.size(), " running requests, at most ", config_.drain_us / 1'000'000,
-                  " s; the rest stays for the next run"));
-  }
-  if (drain_deadline_us_ != never_us) return !open_.empty() && now_us() < drain_deadline_us_;
-  return !open_.empty() || !parts_.input.exhausted();
+  TimeLimits const known = limits();
+  bool const drains = parts_.drain_wanted();
+  auto const plan = plan_walltime({.now_us = now_us(),
+                                   .end_us = known.last_write_us,
+                                   .last_step_us = known.last_step_us,
+                                   .save_us = known.last_write_us == never_us ? 0 : parts_.runner.save_us(),
+                                   .finish_us = config_.drain_us,
+                                   .drain_wanted = drains});
+  if (!draining_ && plan.phase != WalltimePhase::admit) begin_to_drain(plan);
+  if (plan.phase == WalltimePhase::stop) return false;
+  return !open_.empty() || (!draining_ && !parts_.input.exhausted());
+}
+
+void BatchJob::begin_to_drain(WalltimePlan const& plan) {
+  draining_ = true;
+  auto const seconds = std::max<Microseconds>(0, plan.stop_us - now_us()) / 1'000'000;
+  log_info(text(parts_.drain_wanted() ? "" : "the time limit is near; ", "draining: finishing ", open_.size(),
+                " running requests, at most ", seconds, " s; the rest stays for the next run"));
 }
 
 void BatchJob::take_lines() {

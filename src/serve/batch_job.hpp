@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/core/clock.hpp"
+#include "src/policy/walltime.hpp"
 #include "src/serve/answer_writer.hpp"
 #include "src/serve/batch_input.hpp"
 #include "src/serve/request_runner.hpp"
@@ -24,6 +25,12 @@ struct BatchJobConfig {
   std::uint64_t job_seed = 0;
 };
 
+/// Times on the job clock; never_us: not known.
+struct TimeLimits {
+  Microseconds last_step_us = never_us;   ///< running requests may go on until then
+  Microseconds last_write_us = never_us;  ///< everything must be on disk by then
+};
+
 /// Everything must outlive the job. The functions are called from the loop's thread, at least ten times a second.
 struct BatchJobParts {
   RequestRunner& runner;
@@ -31,6 +38,8 @@ struct BatchJobParts {
   AnswerWriter& writer;
   std::function<bool()> drain_wanted;  ///< true from the moment on at which running requests shall only be finished
   std::function<void()> on_progress;
+  /// What is known of the job's end. Null: nothing, and a drain ends the steps after BatchJobConfig::drain_us.
+  std::function<TimeLimits()> limits = nullptr;
 };
 
 /// Local; run() is called once.
@@ -59,6 +68,8 @@ class BatchJob {
   };
 
   bool keep_going();
+  TimeLimits limits();
+  void begin_to_drain(WalltimePlan const& plan);
   void take_lines();
   void start(PreparedLine line);
   void take_answers();
@@ -71,7 +82,8 @@ class BatchJob {
   std::unordered_map<std::uint64_t, OpenPrompt> open_;  ///< by request id
   std::uint64_t next_request_ = 1;
   std::int64_t run_errors_ = 0;
-  Microseconds drain_deadline_us_ = never_us;
+  Microseconds drain_end_us_ = never_us;  ///< of a drain that nothing else ends
+  bool draining_ = false;
 };
 
 }  // namespace windlass

@@ -11,6 +11,7 @@
 namespace windlass {
 namespace {
 
+constexpr Microseconds longest_save_us = 600'000'000;  ///< where no end is known
 constexpr auto patience_of_step = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -101,12 +102,42 @@ void DistributedRunner::step() {
     }
   }
   look_for_failures();
+  if (config_.checkpoints != nullptr) config_.checkpoints->tick(live_leaders());
+}
+
+std::vector<int> DistributedRunner::live_leaders() const {
+  std::vector<int> leaders;
+  for (Instance const& instance : instances_)
+    if (!instance.lost) leaders.push_back(instance.leader());
+  return leaders;
+}
+
+void DistributedRunner::input_ended() {
+  if (config_.checkpoints != nullptr) config_.checkpoints->input_ended(live_leaders());
+}
+
+Microseconds DistributedRunner::save_us() {
+  return config_.checkpoints == nullptr ? 0 : config_.checkpoints->save_us(live_leaders());
+}
+
+void DistributedRunner::save_progress(Microseconds until_us) {
+  if (config_.checkpoints == nullptr) return;
+  Microseconds const give_up_us = std::min(until_us, now_us() + longest_save_us);
+  auto const wait = [&] {
+    while (config_.checkpoints->busy() && now_us() < give_up_us) step();
+  };
+  wait();  // for one that is on its way
+  if (!config_.checkpoints->begin(live_leaders(), CheckpointHaste::at_once, until_us))
+    return log_warning("no last checkpoint was written: the one before did not end in time");
+  wait();
+  if (config_.checkpoints->busy()) log_warning("the last checkpoint did not end in time; the one before stays");
 }
 
 void DistributedRunner::take(Envelope const& envelope) {
   Tag const tag = envelope.tag();
   if (tag == Tag::answered) return take_answer(envelope);
   if (tag == Tag::moved) take_moved(decode<Moved>(envelope.frame));
+  if (tag == Tag::checkpoint_part && config_.checkpoints != nullptr) config_.checkpoints->take(envelope);
   if (tag == Tag::rank_ended) {
     auto const message = decode<RankEnded>(envelope.frame);
     bool const will_be_told =
@@ -183,6 +214,7 @@ void DistributedRunner::suspect(std::size_t instance) {
 
 void DistributedRunner::lose_rank(int world_rank, RankFate fate) {
   if (shut_down_ || !lost_ranks_.insert(world_rank).second) return;
+  if (config_.checkpoints != nullptr) config_.checkpoints->lose(world_rank);
   losses_.ranks.push_back(world_rank);
   PeerLost const message{.rank = std::uint32_t(world_rank), .fate = fate};
   courier_.give_up(world_rank, fate);

@@ -13,6 +13,7 @@
 #include "src/policy/failure_detector.hpp"
 #include "src/policy/layout_plan.hpp"
 #include "src/policy/plan_log.hpp"
+#include "src/serve/checkpoint_coordinator.hpp"
 #include "src/serve/request_runner.hpp"
 
 namespace windlass {
@@ -30,6 +31,7 @@ struct DistributedConfig {
   std::vector<int> spare_ranks;  ///< with a worker each; they take the places of lost instances of one rank
   /// Ends the process of a rank that has been silent for too long. True: RankEnded will be told; false: nobody can.
   std::function<bool(int world_rank)> kill_rank;
+  CheckpointCoordinator* checkpoints = nullptr;  ///< null: none are written
 };
 
 /// What was lost, and what became of it.
@@ -63,6 +65,10 @@ class DistributedRunner final : public RequestRunner {
   std::vector<Answer> take_answers() override { return std::exchange(answers_, {}); }
   std::vector<ChoiceDelta> take_deltas() override { return {}; }
   EngineCounters counters() const override;
+  void input_ended() override;
+  /// Orders the last checkpoint and waits for its parts.
+  void save_progress(Microseconds until_us) override;
+  Microseconds save_us() override;
 
   enum class End : std::uint8_t { done, failed };
   /// Tells all other ranks to end. Once, at the end.
@@ -99,6 +105,7 @@ class DistributedRunner final : public RequestRunner {
   void take_answer(Envelope const& envelope);
   void take_moved(Moved const& message);
   void look_for_failures();
+  std::vector<int> live_leaders() const;
   void suspect(std::size_t instance);
   void lose_rank(int world_rank, RankFate fate);
   void lose(std::size_t instance);

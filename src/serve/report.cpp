@@ -59,6 +59,21 @@ void write_losses(JsonText& out, BatchReport const& report) {
   out.end_array().end_object();
 }
 
+void write_checkpoint(JsonText& out, CheckpointSummary const& summary) {
+  CheckpointCounts const& counts = summary.counts;
+  out.key("checkpoint").begin_object().member("loaded", summary.loaded_number);
+  out.member("lost_parts", summary.lost_parts).member("restored_requests", counts.restored_requests);
+  out.member("restored_tokens", counts.restored_tokens).member("restored_bytes", counts.restored_bytes);
+  out.member("restore_seconds", rounded(double(counts.restore_us) * 1e-6));
+  out.member("recomputed_tokens", counts.recomputed_tokens).member("damaged_pages", counts.damaged_pages);
+  out.member("missing_pages", counts.missing_pages).member("written", counts.written).member("failed", counts.failed);
+  out.member("written_bytes", counts.written_bytes).member("new_pages", counts.new_pages);
+  out.member("kept_pages", counts.kept_pages).member("left_out_pages", counts.left_out_pages);
+  out.member("cheaper_requests", counts.cheaper_requests).member("late_requests", counts.late_requests);
+  out.member("write_seconds", rounded(double(counts.write_us) * 1e-6));
+  out.member("seconds_spent_twice", rounded(summary.seconds_spent_twice)).end_object();
+}
+
 std::string row(std::string const& name, std::string const& value) {
   return text("  ", name, std::string(name.size() < 22 ? 22 - name.size() : 1, ' '), value, "\n");
 }
@@ -73,6 +88,28 @@ std::string latency_row(std::string const& name, LatencyHistogram const& histogr
     value += part;
   }
   return row(name, value);
+}
+
+std::string checkpoint_rows(CheckpointSummary const& summary) {
+  CheckpointCounts const& counts = summary.counts;
+  std::string rows;
+  if (summary.loaded_number > 0)
+    rows += row("restored",
+                text(counts.restored_requests, " requests, ", counts.restored_tokens, " tokens (",
+                     bytes_text(std::uint64_t(counts.restored_bytes)), " in ",
+                     rounded(double(counts.restore_us) * 1e-6), " s); ", counts.recomputed_tokens,
+                     " tokens computed again, at most ", rounded(summary.seconds_spent_twice), " s spent twice"));
+  if (counts.damaged_pages + counts.missing_pages + summary.lost_parts > 0)
+    rows += row("", text(counts.damaged_pages, " pages were damaged, ", counts.missing_pages, " missing, ",
+                         summary.lost_parts, " files unreadable"));
+  if (counts.cheaper_requests + counts.late_requests > 0)
+    rows += row("", text("without their KV: ", counts.cheaper_requests, " requests that are cheaper computed again, ",
+                         counts.late_requests, " for which there was no time"));
+  if (counts.written + counts.failed > 0)
+    rows += row("checkpoints", text(counts.written, " written (", bytes_text(std::uint64_t(counts.written_bytes)), ", ",
+                                    counts.new_pages, " new pages) in ", rounded(double(counts.write_us) * 1e-6),
+                                    " s, ", counts.failed, " failed"));
+  return rows;
 }
 
 std::string requests_text(BatchReport const& report) {
@@ -99,6 +136,9 @@ std::string report_json(BatchReport const& report) {
   write_counts(out, report);
   write_engine(out, report);
   write_losses(out, report);
+  if (report.checkpoint) write_checkpoint(out, *report.checkpoint);
+  out.member("allocations", report.allocations);
+  if (report.time_limit_s) out.member("time_limit_seconds", rounded(*report.time_limit_s));
   out.key("model").begin_object().member("path", report.model_path).member("identity", report.model_identity);
   out.member("architecture", report.architecture).member("file_bytes", report.model_bytes);
   out.member("weight_bytes", report.weight_bytes).end_object();
@@ -128,6 +168,7 @@ std::string report_table(BatchReport const& report) {
   table += row("speed", text(std::llround(per_second(computed, report.seconds)), " prompt tokens/s, ",
                              std::llround(per_second(counts.generated_tokens, report.seconds)), " generated tokens/s"));
   table += latency_row("time to first token", report.ttft) + latency_row("time per token", report.tpot);
+  if (report.checkpoint) table += checkpoint_rows(*report.checkpoint);
   if (report.machine_share)
     table += row("machine's limit", text("weights read at ", rounded(report.machine_share->weights_gb_per_s), " of ",
                                          rounded(report.machine_share->read_gb_per_s), " GB/s"));

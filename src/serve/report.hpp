@@ -9,6 +9,7 @@
 
 #include "src/engine/engine.hpp"
 #include "src/serve/batch_statistics.hpp"
+#include "src/serve/checkpointer.hpp"
 
 namespace windlass {
 
@@ -17,6 +18,15 @@ struct MachineShare {
   double read_gb_per_s = 0;     ///< measured: the team reading a buffer as large as the weights
   double weights_gb_per_s = 0;  ///< the weights' bytes once per step, over the time in steps
   double share() const { return read_gb_per_s > 0 ? weights_gb_per_s / read_gb_per_s : 0; }
+};
+
+/// What the checkpoint folder gave and took.
+struct CheckpointSummary {
+  std::uint64_t loaded_number = 0;  ///< 0: there was none
+  std::int64_t lost_parts = 0;      ///< damaged or missing files of it
+  CheckpointCounts counts;
+  double seconds_after_checkpoint = 0;  ///< that the earlier run lived on: its work of that time is done twice, at most
+  double seconds_spent_twice = 0;       ///< that, and what could not be restored
 };
 
 struct BatchReport {
@@ -40,6 +50,9 @@ struct BatchReport {
   std::vector<int> lost_ranks;  ///< that died in this run, in the order of their deaths
   int instances = 1, lost_instances = 0, spares_taken = 0;
   std::int64_t restarted_requests = 0;  ///< that ran at a loss and started again elsewhere
+  std::optional<CheckpointSummary> checkpoint;
+  int allocations = 1;                 ///< that worked on this output, this one included
+  std::optional<double> time_limit_s;  ///< at the start, where it was known
 };
 
 std::string report_json(BatchReport const& report);

@@ -19,6 +19,13 @@ class RequestRunner {
   /// A runner that never streams has none.
   virtual std::vector<ChoiceDelta> take_deltas() { return {}; }
   virtual EngineCounters counters() const = 0;
+  /// No request will be submitted any more.
+  virtual void input_ended() {}
+  /// The run ends with requests unfinished: what they have come to is kept for the next one, where there is a place.
+  /// At most until `until_us` (never_us: as long as it takes).
+  virtual void save_progress([[maybe_unused]] Microseconds until_us) {}
+  /// How long save_progress() would take now.
+  virtual Microseconds save_us() { return 0; }
 };
 
 class EngineRunner final : public RequestRunner {

@@ -169,6 +169,22 @@ Answer get_answer(WireReader& in, Microseconds now_us) {
   return answer;
 }
 
+/// `Progress` is a DetachedRequest or a RequestProgress.
+template <class Progress>
+std::vector<std::byte> bytes_of_progress(Progress const& progress, Microseconds now_us) {
+  WireWriter out;
+  put(out, progress.request);
+  put(out, progress.answer, now_us);
+  out.put(progress.unfinished);
+  out.put(std::uint64_t(progress.choices.size()));
+  for (DetachedChoice const& choice : progress.choices) {
+    out.put(choice.choice);
+    out.put_all(choice.tokens);
+    put(out, choice.logprobs);
+  }
+  return out.take();
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_request(Request const& request) {
@@ -198,17 +214,11 @@ Answer decode_answer(std::span<std::byte const> bytes, Microseconds now_us) {
 }
 
 std::vector<std::byte> encode_progress(DetachedRequest const& detached, Microseconds now_us) {
-  WireWriter out;
-  put(out, detached.request);
-  put(out, detached.answer, now_us);
-  out.put(detached.unfinished);
-  out.put(std::uint64_t(detached.choices.size()));
-  for (DetachedChoice const& choice : detached.choices) {
-    out.put(choice.choice);
-    out.put_all(choice.tokens);
-    put(out, choice.logprobs);
-  }
-  return out.take();
+  return bytes_of_progress(detached, now_us);
+}
+
+std::vector<std::byte> encode_progress(RequestProgress const& progress, Microseconds now_us) {
+  return bytes_of_progress(progress, now_us);
 }
 
 RequestProgress decode_progress(std::span<std::byte const> bytes, Microseconds now_us) {

@@ -25,6 +25,7 @@ struct RequestProgress {
   int unfinished = 0;
 };
 std::vector<std::byte> encode_progress(DetachedRequest const& detached, Microseconds now_us);
+std::vector<std::byte> encode_progress(RequestProgress const& progress, Microseconds now_us);
 RequestProgress decode_progress(std::span<std::byte const> bytes, Microseconds now_us);
 
 }  // namespace windlass

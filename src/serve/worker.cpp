@@ -49,15 +49,60 @@ Worker::Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerCon
 WorkerEnd Worker::run() {
   while (!shutdown_) {
     take_messages();
-    engine_.step();
+    if (!rests_) engine_.step();
     hand_off_held();
     retry_offers();
     send_answers();
+    if (checkpointer_ != nullptr) tend_checkpoint();
     tell_load();
     if (courier_.silence_us(config_.controller_rank) > config_.controller_silence_us) return WorkerEnd::controller_lost;
   }
   engine_.end_followers();
   return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
+}
+
+void Worker::set_checkpointer(Checkpointer* checkpointer) {
+  checkpointer_ = checkpointer;
+  if (checkpointer_ == nullptr) return;
+  checkpointer_->set_travelling([this] {
+    std::vector<DetachedRequest const*> all;
+    for (auto const& [transfer, outgoing] : outgoing_) all.push_back(&outgoing.detached);
+    for (Retry const& retry : retries_) all.push_back(&retry.outgoing.detached);
+    return all;
+  });
+}
+
+void Worker::take_checkpoint_order(CheckpointOrder const& order) {
+  if (checkpointer_ == nullptr) return;
+  if (order.kind == CheckpointOrderKind::forget_unclaimed) return checkpointer_->forget_unclaimed();
+  bool const last = order.kind == CheckpointOrderKind::last;
+  Microseconds const until =
+      order.time_us == std::uint64_t(never_us) ? never_us : now_us() + Microseconds(order.time_us);
+  if (auto const before = checkpointer_->wait()) tell_checkpoint(before->number, before);
+  checkpointer_->begin(order.number, last ? CheckpointHaste::at_once : CheckpointHaste::background, until);
+  if (!last) return;
+  auto const outcome = checkpointer_->wait();
+  rests_ = true;
+  tell_checkpoint(order.number, outcome);
+}
+
+void Worker::tend_checkpoint() {
+  if (auto const outcome = checkpointer_->poll()) return tell_checkpoint(outcome->number, outcome);
+  CheckpointCounts const& counts = checkpointer_->counts();
+  if (counts.restored_tokens + counts.recomputed_tokens == told_tokens_) return;
+  told_tokens_ = counts.restored_tokens + counts.recomputed_tokens;
+  tell_checkpoint(0, std::nullopt);
+}
+
+void Worker::tell_checkpoint(std::uint64_t number, std::optional<Checkpointer::Outcome> const& outcome) {
+  CheckpointPart message{.number = number};
+  if (outcome && outcome->part) message = {.number = number, .written = 1, .digest = outcome->part->written.digest};
+  auto const counts = std::as_bytes(std::span(&checkpointer_->counts(), 1));
+  std::vector<std::byte> tail(counts.begin(), counts.end());
+  std::string const problem = outcome ? outcome->problem : "";
+  auto const words = std::as_bytes(std::span(problem.data(), problem.size()));
+  tail.insert(tail.end(), words.begin(), words.end());
+  courier_.send(config_.controller_rank, message, tail);
 }
 
 void Worker::take_messages() {
@@ -82,6 +127,7 @@ void Worker::take(Envelope const& envelope) {
   if (tag == Tag::peer_lost) lose_peer(decode<PeerLost>(envelope.frame));
   if (tag == Tag::take_role)
     engine_.set_after_prompt(decode<TakeRole>(envelope.frame).holds != 0 ? AfterPrompt::hold : AfterPrompt::decode);
+  if (tag == Tag::checkpoint_order) take_checkpoint_order(decode<CheckpointOrder>(envelope.frame));
   if (tag == Tag::shutdown && !shutdown_) shutdown_ = decode<Shutdown>(envelope.frame);
 }
 
@@ -92,7 +138,10 @@ void Worker::submit(Envelope const& envelope) {
   if (!is_wanted(request.id, message.request_epoch)) return;
   drop(request.id, message.request_epoch - 1);
   assignments_[request.id] = {.epoch = message.request_epoch, .decode_rank = int(message.decode_rank)};
-  engine_.submit(std::move(request));
+  if (checkpointer_ != nullptr)
+    checkpointer_->submit(std::move(request));
+  else
+    engine_.submit(std::move(request));
 }
 
 void Worker::cancel(Envelope const& envelope) {

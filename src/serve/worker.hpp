@@ -11,6 +11,7 @@
 #include "mpi/kv_exchange.hpp"
 #include "src/engine/engine.hpp"
 #include "src/engine/kv_staging.hpp"
+#include "src/serve/checkpointer.hpp"
 
 namespace windlass {
 
@@ -29,6 +30,8 @@ class Worker {
   /// `exchange` is null where no instance hands KV to another.
   Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerConfig const& config);
 
+  /// Before run(): requests go through it, and it writes when the controller says so. It must outlive the run.
+  void set_checkpointer(Checkpointer* checkpointer);
   /// Until the controller ends it. Throws InstanceBroken where another rank of the instance is lost.
   WorkerEnd run();
   /// Ranks that the controller has told to be lost.
@@ -74,14 +77,20 @@ class Worker {
   void offer(Outgoing outgoing);
   void tell_moved(Outgoing const& outgoing, KvEvent const& event);
   void send_answers();
+  void take_checkpoint_order(CheckpointOrder const& order);
+  void tend_checkpoint();
+  void tell_checkpoint(std::uint64_t number, std::optional<Checkpointer::Outcome> const& outcome);
   void tell_load();
-  bool busy() const { return !engine_.idle(); }
+  bool busy() const { return !rests_ && !engine_.idle(); }
   /// Those whose pages go from instance to instance.
   std::span<LayerGroup const> whole_groups() const {
     return config_.staging != nullptr ? config_.staging->groups() : engine_.groups();
   }
 
   Engine& engine_;
+  Checkpointer* checkpointer_ = nullptr;
+  bool rests_ = false;            ///< after the last checkpoint nothing is computed any more
+  std::int64_t told_tokens_ = 0;  ///< of restored and recomputed ones
   Courier& courier_;
   KvExchange* exchange_;
   WorkerConfig config_;

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""`windlass batch --checkpoint`: stopped anywhere it goes on with the same answers, and pays for no prompt twice."""
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from batch_runs import AGAIN, DONE, MODEL, ROOT, USAGE, BatchTest, as_lines, completion, main, options
+
+KILLS = 10
+
+
+def requests(count):
+    """Prompts of some blocks with a common beginning, and answers long enough to be stopped in."""
+    lines = []
+    for i in range(count):
+        prompt = [5 + j % 90 for j in range(200)] + [i % 90 + 5, i // 90 + 5] + [7 + (i + j) % 80 for j in range(i * 13 % 150)]
+        lines.append(completion(f"r{i}", prompt, max_tokens=120 + i * 7 % 150, temperature=i % 3 / 2, ignore_eos=True,
+                                logprobs=i % 2 or None, n=1 + (i % 5 == 0)))
+    return lines
+
+
+class Checkpointed(BatchTest):
+    undisturbed = None
+
+    def setUp(self):
+        super().setUp()
+        self.kv = self.path("kv")
+        self.slow = {"max_num_seqs": 6, "report": self.path("report.json"), "checkpoint": self.kv,
+                     "kv_cache_memory": "16MiB"}
+        self.write("in.jsonl", as_lines(requests(30 if options.sanitized else 110)))
+        if not Checkpointed.undisturbed:
+            self.run_batch(max_num_seqs=6, kv_cache_memory="16MiB", report=self.path("whole.json"),
+                           output=self.path("undisturbed.jsonl"))
+            Checkpointed.undisturbed = self.comparables("undisturbed.jsonl"), json.loads(self.read("whole.json"))
+        self.expected, self.whole = Checkpointed.undisturbed
+
+    def lines_done(self):
+        return self.read("out.jsonl").count(b"\n") if os.path.exists(self.path("out.jsonl")) else 0
+
+    def start_and_wait(self, more_lines, **changes):
+        goal = self.lines_done() + more_lines
+        process = self.start(self.words(**self.slow | changes))
+        self.wait_for(lambda: self.lines_done() >= goal, process)
+        return process
+
+    def report(self):
+        return json.loads(self.read("report.json"))
+
+    def stop_in_the_middle(self, more_lines=5, **changes):
+        """A planned end with running requests; returns its report."""
+        process = self.start_and_wait(more_lines, drain_seconds=0, **changes)
+        process.send_signal(signal.SIGTERM)
+        self.finish(process, AGAIN)
+        return self.report()
+
+    def parts(self):
+        return sorted(glob.glob(os.path.join(self.kv, "part-*.h5")))
+
+    def test_a_planned_end_loses_nothing(self):
+        computed = 0
+        for _ in range(3):
+            report = self.stop_in_the_middle()
+            self.assertEqual(report["checkpoint"]["written"], 1)
+            self.assertEqual(report["checkpoint"]["recomputed_tokens"], 0)
+
+        out = self.run_batch(**self.slow)[0]
+
+        self.assertEqual(self.comparables(), self.expected)
+        found = self.report()["checkpoint"]
+        self.assertGreater(found["restored_requests"], 0)
+        self.assertEqual((found["recomputed_tokens"], found["seconds_spent_twice"]), (0, 0))
+        self.assertIn(f"{found['restored_requests']} requests, {found['restored_tokens']} tokens", out)
+
+    def test_a_kill_costs_no_more_than_what_came_after_the_last_checkpoint(self):
+        process = self.start_and_wait(8, checkpoint_interval=0.1, checkpoint_rate=0)
+        self.wait_for(lambda: len(self.parts()) > 1, process)
+        process.kill()
+        process.wait()
+        self.run_batch(**self.slow)
+        self.assertEqual(self.comparables(), self.expected)
+        self.assertGreater(self.report()["checkpoint"]["restored_tokens"], 0)
+
+    def test_killed_at_random_moments_of_writing_the_newest_or_the_previous_restores(self):
+        dice, kills, loaded = random.Random(5), 0, 0
+        while kills < KILLS and self.lines_done() < len(self.expected):
+            # A slow rate: most of the time a checkpoint is being written.
+            process = self.start(self.words(**self.slow, checkpoint_interval=0.02, checkpoint_rate="30MiB"))
+            done = self.lines_done()
+            self.wait_for(lambda: self.lines_done() > done or len(self.parts()) > 2, process)
+            time.sleep(dice.uniform(0, 0.1))
+            process.kill()
+            if process.wait() != -signal.SIGKILL:
+                break
+            kills += 1
+            if glob.glob(os.path.join(self.kv, "checkpoint-*.h5")):
+                shown = subprocess.run([options.program, "inspect", self.kv], capture_output=True, text=True)
+                self.assertEqual(shown.returncode, 0, shown.stdout + shown.stderr)
+                self.assertIn(" 0 damaged, 0 missing", shown.stdout)
+                loaded += 1
+        self.assertGreater(kills, 3)
+        self.assertGreater(loaded, 2)
+
+        error = self.run_batch(**self.slow)[1]
+
+        self.assertNotIn("cannot be used", error)
+        self.assertEqual(self.comparables(), self.expected)
+
+    def test_damaged_and_missing_files_cost_time_and_nothing_else(self):
+        for damage in (self.flip, self.cut, os.remove):
+            self.stop_in_the_middle(2)
+            damage(self.parts()[-1])
+            error = self.run_batch(**self.slow)[1]
+            self.assertEqual(self.comparables(), self.expected)
+            if damage != self.flip:
+                self.assertIn("cannot be used", error)
+            os.remove(self.path("out.jsonl"))
+            os.remove(self.path("out.jsonl.windlass.json"))
+            shutil.rmtree(self.kv)
+
+    def flip(self, path):
+        """A byte in the middle: of a page, most likely."""
+        with open(path, "r+b") as file:
+            file.seek(os.path.getsize(path) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 64]))
+
+    def cut(self, path):
+        os.truncate(path, os.path.getsize(path) // 2)
+
+    def test_no_room_ends_no_run_and_leaves_the_previous_checkpoint(self):
+        self.stop_in_the_middle(2)
+        before = sorted(os.listdir(self.kv))
+        error = self.run_batch(**self.slow, checkpoint_interval=0.01, checkpoint_size="1MiB")[1]
+        self.assertIn("no room for a checkpoint", error)
+        self.assertIn("the one before stays", error)
+        self.assertEqual(sorted(os.listdir(self.kv)), before)
+        self.assertEqual(self.comparables(), self.expected)
+        self.assertGreater(self.report()["checkpoint"]["failed"], 0)
+
+    def test_what_cannot_be_used_is_refused_with_the_reason(self):
+        self.stop_in_the_middle(2)
+        other = {"output": self.path("other.jsonl"), "checkpoint": self.kv}
+        self.refuse("the checkpoint is of another run", "model: was", "name another --checkpoint",
+                    model=os.path.join(ROOT, "inputs/reference/mistral-window128"), **other)
+        self.refuse("was computed with", "--allow-different-arithmetic", precision="f32", **other)
+        self.refuse("was computed with", "--allow-different-arithmetic", backend="reference", **other)
+        self.refuse("make the folder", expected=1, output=self.path("third.jsonl"),
+                    checkpoint=self.path("in.jsonl") + "/kv")
+        self.refuse("--checkpoint-interval", **other | {"checkpoint_interval": -1})
+        self.assertEqual(self.comparables().items() - self.expected.items(), set())
+
+    def test_a_second_job_may_not_use_the_folder(self):
+        process = self.start_and_wait(2)
+        self.refuse("another job writes its checkpoints there", output=self.path("other.jsonl"), checkpoint=self.kv)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    def test_several_ranks_write_and_any_number_of_ranks_goes_on(self):
+        if not options.mpirun:
+            self.skipTest("no mpirun was named")
+        count = len(self.expected)
+        self.write("in.jsonl", as_lines(requests(count)))
+        expected = {f"r{i}": self.expected[f"r{i}"] for i in range(count)}
+
+        def on_ranks(ranks, **changes):
+            words = self.words(**self.slow | {"status_file": self.path("status")} | changes)
+            return self.start([words[0], "launch", "-n", str(ranks), *words[1:]] if ranks > 1 else words)
+
+        process = on_ranks(4, layout="prefill=2,decode=2", drain_seconds=0, max_num_seqs=1)
+        self.wait_for(lambda: self.lines_done() > 3, process)
+        process.send_signal(signal.SIGUSR1)
+        error = self.finish(process, AGAIN)[1]
+        self.assertEqual(len(self.parts()), 4, error)
+        shown = subprocess.run([options.program, "inspect", self.kv], capture_output=True, text=True)
+        self.assertEqual(shown.stdout.count(" 0 damaged, 0 missing"), 4, shown.stdout + shown.stderr)
+        shutil.copytree(self.kv, self.path("kept"))
+        saved = {name: self.read(name) for name in ("out.jsonl", "out.jsonl.windlass.json")}
+        for ranks, layout in ((1, "auto"), (3, "mixed=3"), (3, "prefill=1,decode=2")):
+            shutil.rmtree(self.kv)
+            shutil.copytree(self.path("kept"), self.kv)
+            for name, content in saved.items():
+                self.write(name, content)
+            self.finish(on_ranks(ranks, layout=layout), DONE)
+            self.assertEqual(self.comparables(), expected)
+            found = self.report()["checkpoint"]
+            self.assertGreater(found["restored_requests"], 0, layout)
+            self.assertEqual(found["recomputed_tokens"], 0, layout)
+
+    def test_inspect_and_hdf5_tools_read_it(self):
+        self.stop_in_the_middle(2)
+        shown = subprocess.run([options.program, "inspect", self.kv], capture_output=True, text=True)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        for part in ("at a planned end", "layer group 0: 3 layers", " 0 damaged, 0 missing", "prompt tokens"):
+            self.assertIn(part, shown.stdout)
+        dump = shutil.which("h5dump")
+        python = next((p for p in (sys.executable, "/usr/bin/python3")
+                       if subprocess.run([p, "-c", "import h5py"], capture_output=True).returncode == 0), None)
+        if not dump or not python:
+            self.skipTest("h5dump or h5py is not installed")
+        master = sorted(glob.glob(os.path.join(self.kv, "checkpoint-*.h5")))[-1]
+        for file in (master, self.parts()[-1]):
+            text = subprocess.run([dump, "-H", file], capture_output=True, text=True, check=True).stdout
+            self.assertIn("DATASET", text)
+        listed = subprocess.run([python, os.path.join(ROOT, "inputs/list_checkpoint.py"), self.kv],
+                                capture_output=True, text=True)
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertIn("generated, KV of", listed.stdout)
+        self.assertEqual(listed.stdout.count("  request "), shown.stdout.count("    request "))
+
+
+if __name__ == "__main__":
+    main()
