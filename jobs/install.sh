@@ -76,10 +76,10 @@ find_missing() {
   need "Kokkos >= 3.4" kokkos "libtrilinos-kokkos-dev" "kokkos"
   need "h5dump" "tool h5dump" "hdf5-tools" "hdf5"
   need "h5py" "system_h5py" "python3-h5py" "py-h5py"
-  need "Slurm" "slurm" "slurmctld slurmd slurm-client munge" "slurm"
   need "curl" "tool curl" "curl" "curl"
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return
+  need "Slurm" "slurm" "slurmctld slurmd slurm-client munge" "slurm"
   need "clang-format" "tool clang-format" "clang-format" "llvm"
   need "clang-tidy >= 15" "tool clang-tidy-16 || tool clang-tidy-15 || tool clang-tidy-19" "clang-tidy-16" "llvm@15:"
   need "MPICH under its Debian names" "tool mpicxx.mpich && tool mpiexec.mpich" "mpich libmpich-dev" "mpich"

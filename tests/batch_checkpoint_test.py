@@ -149,8 +149,9 @@ class Checkpointed(BatchTest):
         other = {"output": self.path("other.jsonl"), "checkpoint": self.kv}
         self.refuse("the checkpoint is of another run", "model: was", "name another --checkpoint",
                     model=os.path.join(ROOT, "inputs/reference/mistral-window128"), **other)
-        self.refuse("was computed with", "--allow-different-arithmetic", precision="f32", **other)
-        self.refuse("was computed with", "--allow-different-arithmetic", backend="reference", **other)
+        for number, changes in enumerate(({"precision": "f32"}, {"backend": "reference"})):
+            self.refuse("was computed with", "--allow-different-arithmetic",
+                        **other | {"output": self.path(f"other{number}.jsonl")} | changes)
         self.refuse("make the folder", expected=1, output=self.path("third.jsonl"),
                     checkpoint=self.path("in.jsonl") + "/kv")
         self.refuse("--checkpoint-interval", **other | {"checkpoint_interval": -1})
@@ -165,12 +166,12 @@ class Checkpointed(BatchTest):
     def test_several_ranks_write_and_any_number_of_ranks_goes_on(self):
         if not options.mpirun:
             self.skipTest("no mpirun was named")
-        count = len(self.expected)
+        count = 25 if options.sanitized else 50
         self.write("in.jsonl", as_lines(requests(count)))
         expected = {f"r{i}": self.expected[f"r{i}"] for i in range(count)}
 
         def on_ranks(ranks, **changes):
-            words = self.words(**self.slow | {"status_file": self.path("status")} | changes)
+            words = self.words(**self.slow | {"status_file": self.path("status"), "transport": "message"} | changes)
             return self.start([words[0], "launch", "-n", str(ranks), *words[1:]] if ranks > 1 else words)
 
         process = on_ranks(4, layout="prefill=2,decode=2", drain_seconds=0, max_num_seqs=1)
@@ -182,7 +183,7 @@ class Checkpointed(BatchTest):
         self.assertEqual(shown.stdout.count(" 0 damaged, 0 missing"), 4, shown.stdout + shown.stderr)
         shutil.copytree(self.kv, self.path("kept"))
         saved = {name: self.read(name) for name in ("out.jsonl", "out.jsonl.windlass.json")}
-        for ranks, layout in ((1, "auto"), (3, "mixed=3"), (3, "prefill=1,decode=2")):
+        for ranks, layout in ((1, "auto"), (3, "prefill=1,decode=2")):
             shutil.rmtree(self.kv)
             shutil.copytree(self.path("kept"), self.kv)
             for name, content in saved.items():

@@ -7,7 +7,7 @@
 #   --build NAME   only this one: release, debug, headers, minimal, kokkos, tsan; with --long also tidy, ompi5, mpich
 #   --only REGEX   only tests whose name matches, in release and debug (and in --build's)
 #   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, clang-tidy,
-#                  Open MPI 5, MPICH, longer fuzzing
+#                  Open MPI 5, MPICH, a real Slurm, longer fuzzing
 #
 # Builds lie in build/NAME. WINDLASS_JOBS=N: use N cores instead of all. Needs root or sudo where packages are missing.
 set -uo pipefail
@@ -74,7 +74,7 @@ run_tests() {
   [ -s "$results/$stage.xml" ] || record "$stage" ctest failed
 }
 
-full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzz_seconds" && run_tests "$1"; }
+full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzz_seconds" "-DWINDLASS_LONG_TESTS=${long:-0}" && run_tests "$1"; }
 
 # Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
 kokkos_tests='kokkos|kernel|_contract|reference_models'
