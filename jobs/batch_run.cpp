@@ -94,16 +94,14 @@ void BatchRun::set_up() {
   auto const recorded = output_->recorded_arithmetic();
   from_rank_0(place_.mpi, recorded.value_or(""));
   auto shared = share_weights(plan_, options_.engine.model);
-  together([&] {
-    setup_ = load_engine(options_.engine, recorded, plan_.own_place(), shared ? &*shared : nullptr);
-    output_->begin(options_, *setup_);
-  });
+  together([&] { setup_ = load_engine(options_.engine, recorded, plan_.own_place(), shared ? &*shared : nullptr); });
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
   std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
   if (place_.mpi.uses_mpi()) collective = make_collective(plan_.own_ranks());
   together([&] {
     start_engine(*setup_, options_.engine, plan_.own_place(), std::move(collective));
     if (checkpoint_) open_checkpoint();
+    output_->begin(options_, *setup_);  // nothing is changed before everything else has been accepted
   });
   if (place_.mpi.place().world_ranks > 1) set_up_cluster();
 }

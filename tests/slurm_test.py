@@ -54,12 +54,15 @@ class UnderSlurm(BatchTest):
             return ""
 
     def test_a_batch_is_completed_by_requeue_alone(self):
-        count = 40 if options.sanitized else 400
+        count = 40 if options.sanitized else 250
         self.write("in.jsonl", as_lines(requests(count)))
-        self.run_batch(output=self.path("undisturbed.jsonl"), kv_cache_memory="16MiB", max_num_seqs=6)
-        # Slurm's limits are whole minutes; the job is told of less. Five seconds of it are for leaving.
+        self.run_batch(output=self.path("undisturbed.jsonl"), report=self.path("whole.json"), kv_cache_memory="16MiB",
+                       max_num_seqs=6)
+        # Slurm's limits are whole minutes; the job is told of less: five seconds for leaving, three for the start and the
+        # checkpoint, and a third of what the work takes.
+        time_left = 8 + json.loads(self.read("whole.json"))["seconds"] / 3
         job = self.submit(["--time", "2", "--log-file", "job.log"],
-                          self.batch(time_left=8 if not options.sanitized else 12, drain_seconds=0.1,
+                          self.batch(time_left=time_left, drain_seconds=0.1,
                                      report=self.path("report.json")))
 
         ended = self.cluster.wait_for_end(job, 300)
