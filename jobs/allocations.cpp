@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
+#include <thread>
 
 #include "jobs/walltime.hpp"
 #include "src/core/log.hpp"
@@ -11,6 +13,8 @@
 
 namespace windlass {
 namespace {
+
+constexpr int requeue_attempts = 3;  ///< the controller of a busy cluster does not always answer in time
 
 bool further(BatchProgressMark const& now, BatchProgressMark const& before) {
   return now.records > before.records || now.saved_tokens > before.saved_tokens;
@@ -72,8 +76,14 @@ RequeueResult requeue_job(EnvironmentLookup const& environment, int without_prog
     return RequeueResult::no_progress;
   }
   log_info(text("job ", *job, " is requeued"));
-  if (run_tool("scontrol requeue " + *job)) return RequeueResult::requeued;
-  log_warning(text("scontrol requeue ", *job, " failed: is the job submitted with --requeue, and is it a batch job?"));
+  ToolResult asked;
+  for (int attempt = 0; attempt < requeue_attempts && !asked.succeeded; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+    asked = run_tool("scontrol requeue " + *job);
+  }
+  if (asked.succeeded) return RequeueResult::requeued;
+  log_warning(text("scontrol requeue ", *job, " failed: ", asked.words,
+                   " (is it a batch job that may be requeued?); submit the same command again"));
   return RequeueResult::refused;
 }
 

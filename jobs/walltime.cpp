@@ -31,19 +31,22 @@ std::optional<std::int64_t> slurm_end_unix_s(EnvironmentLookup const& environmen
   if (!job) return std::nullopt;
   source = "scontrol";
   auto const shown = run_tool("scontrol -o show job " + *job);
-  if (!shown) log_warning("scontrol does not tell the end of this job; --time-left SECONDS does, or a signal");
-  return shown ? end_time_of(*shown) : std::nullopt;
+  if (shown.succeeded) return end_time_of(shown.words);
+  log_warning(
+      text("scontrol does not tell the end of this job (", shown.words, "); --time-left SECONDS does, or a signal"));
+  return std::nullopt;
 }
 
 }  // namespace
 
-std::optional<std::string> run_tool(std::string const& command) {
-  std::FILE* const pipe = ::popen(("timeout 10 " + command + " 2>/dev/null").c_str(), "re");
-  if (pipe == nullptr) return std::nullopt;
-  std::string out;
+ToolResult run_tool(std::string const& command) {
+  ToolResult result;
+  std::FILE* const pipe = ::popen(("timeout 20 " + command + " 2>&1").c_str(), "re");
+  if (pipe == nullptr) return result;
   char buffer[4096];
-  while (std::size_t const got = std::fread(buffer, 1, sizeof buffer, pipe)) out.append(buffer, got);
-  return ::pclose(pipe) == 0 ? std::optional(out) : std::nullopt;
+  while (std::size_t const got = std::fread(buffer, 1, sizeof buffer, pipe)) result.words.append(buffer, got);
+  result.succeeded = ::pclose(pipe) == 0;
+  return result;
 }
 
 std::optional<std::int64_t> end_time_of(std::string const& scontrol_output) {

@@ -40,7 +40,12 @@ class Walltime {
 /// "Unknown". Local time, as Slurm prints it.
 std::optional<std::int64_t> end_time_of(std::string const& scontrol_output);
 
-/// Runs a command of the batch system with a time limit; its standard output, or nothing where it failed.
-std::optional<std::string> run_tool(std::string const& command);
+struct ToolResult {
+  bool succeeded = false;
+  std::string words;  ///< standard output and error
+};
+
+/// Runs a command of the batch system, for 20 s at most.
+ToolResult run_tool(std::string const& command);
 
 }  // namespace windlass

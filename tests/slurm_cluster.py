@@ -130,13 +130,20 @@ class Cluster:
         shown = self.ask("scontrol", "-o", "show", "job", str(job))
         return dict(field.split("=", 1) for field in shown.split() if "=" in field)
 
-    def wait_for_end(self, job, seconds):
-        """Until the job is over. Requeued jobs wait for two minutes by Slurm's will; here they start at once."""
+    def wait_for_end(self, job, seconds, on_look=None):
+        """Until the job is over. Requeued jobs wait for two minutes by Slurm's will; here they start at once. on_look is
+        told how often the job was started again."""
         deadline = time.monotonic() + seconds
+        over_since = None
         while time.monotonic() < deadline:
             shown = self.state(job)
             state = shown.get("JobState", "")
-            if state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"):
+            if on_look:
+                on_look(int(shown.get("Restarts", 0)))
+            is_over = state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+            over_since = (over_since or time.monotonic()) if is_over else None
+            # A job that asked for its requeue and has ended is FAILED for a moment, before it is PENDING.
+            if is_over and (state == "COMPLETED" or time.monotonic() - over_since > 5):
                 return shown
             if state == "PENDING" and shown.get("Reason") == "BeginTime":
                 self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
