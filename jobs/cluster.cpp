@@ -62,7 +62,7 @@ std::vector<KvLink> links_of(LayoutPlan const& layout) {
 /// Windows if every rank could make its own, else messages.
 std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan const& plan,
                                               std::vector<PoolRegion> const& pools, std::string const& wanted) {
-  std::unique_ptr<KvTransport> windows;
+  std::unique_ptr<WindowTransport> windows;
   std::string problem;
   if (wanted != "message") {
     try {
@@ -73,6 +73,7 @@ std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan con
     for (std::string const& words : say(job, problem))
       if (!words.empty()) problem = words;
     if (problem.empty()) return windows;
+    if (windows) windows->abandon();
     if (wanted == "window")
       throw InputError(text("--transport window: ", problem, "; this MPI has no such windows here, use message"));
     windows.reset();

@@ -1,6 +1,7 @@
 #include "mpi/window_transport.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <limits>
 #include <map>
 #include <set>
@@ -33,6 +34,7 @@ class PoolWindow {
   PoolWindow& operator=(PoolWindow&&) = delete;
 
   MPI_Win get() const { return window_; }
+  void abandon() { window_ = MPI_WIN_NULL; }
 
  private:
   MPI_Win window_ = MPI_WIN_NULL;
@@ -42,6 +44,11 @@ struct Peer {
   Communicator pair;
   int peer = 0;                     // its rank in `pair`
   std::vector<PoolWindow> windows;  // [groups]; freed before `pair`
+
+  void abandon() {
+    for (PoolWindow& window : windows) window.abandon();
+    pair.abandon();
+  }
 };
 
 }  // namespace
@@ -66,15 +73,28 @@ WindowTransport::WindowTransport(std::vector<PoolRegion> pools, std::span<KvLink
     : links_(std::make_unique<Links>()) {
   links_->pools = std::move(pools);
   int const own = world_place().world_rank;
+  std::exception_ptr problem;
   for (std::size_t i = 0; i < links.size(); ++i) {
     auto const [first, second] = links[i];
     if (own != first && own != second) continue;
+    int const other = own == first ? second : first;
     Peer peer{.pair = pair_communicator(links_->world, {.first = first, .second = second}, first_group_tag + int(i)),
               .peer = own == first ? 1 : 0,
               .windows = {}};
-    for (PoolRegion const& pool : links_->pools) peer.windows.emplace_back(pool, peer.pair);
-    links_->peers.emplace(own == first ? second : first, std::move(peer));
+    auto const at = links_->peers.emplace(other, std::move(peer)).first;
+    try {
+      for (PoolRegion const& pool : links_->pools) at->second.windows.emplace_back(pool, at->second.pair);
+    } catch (MpiError const&) {  // the ranks of the other links wait for this one
+      if (!problem) problem = std::current_exception();
+    }
   }
+  if (!problem) return;
+  abandon();
+  std::rethrow_exception(problem);
+}
+
+void WindowTransport::abandon() {
+  for (auto& [rank, peer] : links_->peers) peer.abandon();
 }
 
 WindowTransport::~WindowTransport() = default;

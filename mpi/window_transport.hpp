@@ -22,9 +22,14 @@ class WindowTransport final : public KvTransport {
  public:
   /// Collective over both ranks of each link; every rank of the job gives the same `links`, in the same order, and
   /// makes those that it is part of. Throws MpiError where the MPI library cannot make such windows (Debian's Open MPI
-  /// over TCP): then all ranks of the link throw. `pools` [groups] outlives the transport.
+  /// over TCP), after it has taken part in making all of its links: nobody waits for a rank that has given up, and what
+  /// there is of windows is left alone. `pools` [groups] outlives the transport.
   WindowTransport(std::vector<PoolRegion> pools, std::span<KvLink const> links);
   ~WindowTransport() override;
+
+  /// Local. Leaves windows and communicators unfreed, for the end of one that another rank could not make: freeing is
+  /// collective, and the other rank of a link may not have what this one has.
+  void abandon();
 
   TransportKind kind() const override { return TransportKind::window; }
   void send(KvJob const& job) override;
