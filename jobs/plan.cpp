@@ -71,10 +71,10 @@ std::string degrees(RankedLayout const& layout) {
   return one(layout.prefill_instances, layout.prefill);
 }
 
-/// As --layout takes it: all units of the cluster, and the ranks that are left.
+/// As --layout takes a layout without stages: all units of the cluster, and the ranks that are left.
 std::string layout_words(RankedLayout const& layout, LayoutProblem const& problem) {
   auto const item = [&](char const* role, int count, ParallelDegree degree) {
-    return text(role, "=", count * layout.units, "xtp", degree.tp, "pp", degree.pp * layout.pp_cross);
+    return text(role, "=", count * layout.units, "xtp", degree.tp);
   };
   int const spare = problem.nodes * problem.gpus_per_node - layout.units * layout.gpus;
   std::string const rest = spare > 0 ? text(",spare=", spare) : "";
@@ -129,12 +129,25 @@ void print_advice(std::vector<RankedLayout> const& layouts, LayoutProblem const&
               problem.nodes * problem.gpus_per_node);
 }
 
-void print_job(RankedLayout const& layout, LayoutProblem const& problem) {
-  std::string const words = layout_words(layout, problem);
-  std::printf("\nThe first of them as a job (--max-num-batched-tokens cuts prompts into chunks):\n");
+/// Instances of a job have no pipeline stages: `windlass batch` refuses pp.
+bool has_stages(RankedLayout const& layout) {
+  return std::max(layout.prefill.pp, layout.decode.pp) * layout.pp_cross > 1;
+}
+
+void print_job(std::vector<RankedLayout> const& layouts, LayoutProblem const& problem) {
+  auto const job = std::find_if(layouts.begin(), layouts.end(),
+                                [](RankedLayout const& layout) { return runs_as_job(layout) && !has_stages(layout); });
+  if (job == layouts.end()) {
+    std::printf("\nNone of them runs as a job: windlass batch has no pipeline stages (pp) and no elastic role.\n");
+    return;
+  }
+  std::printf(
+      "\nNumber %d as a job, the first without pipeline stages (windlass batch has none;\n"
+      "--max-num-batched-tokens cuts prompts into chunks):\n",
+      int(job - layouts.begin()) + 1);
   std::printf("  sbatch --nodes=%d --ntasks-per-node=%d --wrap \\\n", problem.nodes, problem.gpus_per_node);
   std::printf("    'srun windlass batch --model MODEL --input in.jsonl --output out.jsonl --layout %s'\n",
-              words.c_str());
+              layout_words(*job, problem).c_str());
 }
 
 /// Several models: whether they should share GPUs.
@@ -184,8 +197,7 @@ int plan_command(std::vector<std::string> const& words) {
   }
   print_table(layouts, std::size_t(rows));
   print_advice(layouts, problem);
-  auto const job = std::find_if(layouts.begin(), layouts.end(), runs_as_job);
-  if (job != layouts.end()) print_job(*job, problem);
+  print_job(layouts, problem);
   return exit_done;
 }
 

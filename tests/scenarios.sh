@@ -22,7 +22,9 @@ for file in report.json report.csv attainment.svg; do
   cmp "$work/b/$file" "$work/c/$file" || fails "$file differs between two runs"
 done
 "$program" simulate inputs/scenarios/pdserve.json --sweep rate=4:12:4 | grep -q '^goodput' || fails "no goodput"
-"$program" plan inputs/scenarios/plan_smollm2_cpu.json | grep -qi disaggregate || fails "plan gives no advice"
+"$program" plan inputs/scenarios/plan_smollm2_cpu.json >"$work/plan.txt" || fails "plan fails"
+grep -qi disaggregate "$work/plan.txt" || fails "plan gives no advice"
+grep -q -- "--layout mixed=[0-9]*xtp[0-9]*'\$" "$work/plan.txt" || fails "plan prints no layout that batch takes"
 
 ! "$program" simulate "$work/none.json" 2>"$work/error" || fails "a missing file passes"
 grep -q none.json "$work/error" || fails "the missing file is not named"
