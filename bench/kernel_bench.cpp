@@ -84,15 +84,16 @@ class Bench {
   void product(Role const& role, int tokens) {
     PackedMatrix const& first = *role.matrices.front();
     int const stride = round_up(first.columns, group_size), y_stride = first.panels() * panel_rows;
-    auto const rows = std::size_t(tokens);
+    auto const rows = std::size_t(round_to_tile(tokens));
     AlignedArray<float> x(rows * std::size_t(stride)), y(rows * std::size_t(y_stride)), codes(x.size());
-    AlignedArray<float> scales(x.size() / group_size);
+    AlignedArray<float> scales(x.size() / group_size), scaled_sums(scales.size());
     AlignedArray<std::int32_t> sums(scales.size());
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = float(int(i * 2654435761u % 2001) - 1000) / 1000;
     Activations const activations{
         .format = activation_format(first.format, arithmetic_.precision, arithmetic_.operations.bf16_products),
         .values = codes.data(),
         .scales = scales.data(),
+        .scaled_sums = scaled_sums.data(),
         .sums = sums.data(),
         .stride = stride};
     arithmetic_.operations.encode_activations(

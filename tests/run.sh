@@ -4,10 +4,11 @@
 #
 #   bash tests/run.sh [--build NAME] [--only REGEX] [--long] [--help]
 #
-#   --build NAME   only this one: release, debug, headers, minimal, kokkos, tsan; with --long also tidy, ompi5, mpich
+#   --build NAME   only this one: release, debug, headers, minimal, kokkos, tsan; with --long also kokkos-openmp, tidy,
+#                  ompi5, mpich
 #   --only REGEX   only tests whose name matches, in release and debug (and in --build's)
-#   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, clang-tidy,
-#                  Open MPI 5, MPICH, a real Slurm, longer fuzzing
+#   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, Kokkos with
+#                  OpenMP, clang-tidy, Open MPI 5, MPICH, a real Slurm, longer fuzzing
 #
 # Builds lie in build/NAME. WINDLASS_JOBS=N: use N cores instead of all. Needs root or sudo where packages are missing.
 set -uo pipefail
@@ -24,17 +25,15 @@ while [ $# -gt 0 ]; do
   esac
 done
 stages="release debug headers minimal kokkos tsan"
-[ -n "$long" ] && stages+=" tidy ompi5 mpich"
+[ -n "$long" ] && stages+=" kokkos-openmp tidy ompi5 mpich"
 [ -n "$only" ] && stages="release debug"
 if [ -n "$chosen" ]; then
-  case " release debug headers minimal kokkos tsan tidy ompi5 mpich " in *" $chosen "*) stages=$chosen ;; *)
+  case " release debug headers minimal kokkos tsan kokkos-openmp tidy ompi5 mpich " in *" $chosen "*) stages=$chosen ;; *)
     echo "--build $chosen: no such build; see --help" >&2; exit 2 ;; esac
 fi
 
 jobs=${WINDLASS_JOBS:-$(nproc)}
 results=build/test-results
-fuzz_seconds=2
-[ -n "$long" ] && fuzz_seconds=120
 say() { printf '\n== [%4d s] %s\n' "$SECONDS" "$*"; }
 
 # record STAGE NAME passed|failed [SECONDS]: a result that no CTest run reports, for the table.
@@ -74,7 +73,12 @@ run_tests() {
   [ -s "$results/$stage.xml" ] || record "$stage" ctest failed
 }
 
-full() { build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzz_seconds" "-DWINDLASS_LONG_TESTS=${long:-0}" && run_tests "$1"; }
+# full STAGE: everything. Fuzzers find most under AddressSanitizer: only there they run long.
+full() {
+  local fuzzing=2
+  [ -n "$long" ] && [ "$1" = debug ] && fuzzing=120
+  build "$1" -DWINDLASS_TESTS=ON -DWINDLASS_BENCH=ON "-DWINDLASS_FUZZ_SECONDS=$fuzzing" "-DWINDLASS_LONG_TESTS=${long:-0}" && run_tests "$1"
+}
 
 # Test names that differ under a build: kernels and what computes with them; whatever several threads touch.
 kokkos_tests='kokkos|kernel|_contract|reference_models'
@@ -88,6 +92,14 @@ part() {  # part STAGE REGEX: builds and runs the matching tests alone; all of t
   local wanted
   wanted=$(comm -12 <(targets "$1" "$2") <(cmake --build --preset "$1" --target help | sed -nE 's/^([A-Za-z0-9_]+): phony$/\1/p' | sort -u))
   build "$1" -DWINDLASS_BENCH=OFF -- windlass $wanted && run_tests "$1" -R "$2" -LE 'fuzz|mpi'  # fuzzers run in debug; ThreadSanitizer cannot see into MPI
+}
+
+kokkos_openmp() {
+  local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/kokkos-openmp
+  [ -d "$folder/include" ] || step kokkos-openmp install bash tests/build_kokkos.sh "$folder" "$jobs" || return
+  export Kokkos_ROOT=$folder
+  full kokkos-openmp
+  unset Kokkos_ROOT
 }
 
 minimal() { build minimal && step minimal smoke bash tests/smoke.sh build/minimal/jobs/windlass; }
@@ -142,7 +154,7 @@ for stage in $stages; do
     release | debug | mpich) full "$stage" ;;
     kokkos) part kokkos "$kokkos_tests" ;;
     tsan) part tsan "$threaded_tests" ;;
-    *) "$stage" ;;
+    *) "${stage//-/_}" ;;
   esac
 done
 exec python3 tests/summary.py "$results" tests/allowed_skips
