@@ -2,14 +2,30 @@
 
 #include <Kokkos_Core.hpp>
 
+#include "kernels/kokkos/parallel.hpp"
+
 namespace windlass::kokkos {
 namespace {
+
+/// Its warnings are about binding threads, which is the job's affair, and would stand among a program's output.
+#if KOKKOS_VERSION >= 30700
+Kokkos::InitializationSettings settings(int threads) {
+  return Kokkos::InitializationSettings().set_num_threads(threads).set_disable_warnings(true);
+}
+#else
+Kokkos::InitArguments settings(int threads) {
+  Kokkos::InitArguments arguments;
+  arguments.num_threads = threads;
+  arguments.disable_warnings = true;
+  return arguments;
+}
+#endif
 
 /// Kokkos between its start and its end. Whoever embeds this library may have started it already.
 class Runtime {
  public:
-  Runtime() : ours_(!Kokkos::is_initialized()) {
-    if (ours_) Kokkos::initialize();
+  explicit Runtime(int threads) : ours_(!Kokkos::is_initialized()) {
+    if (ours_) Kokkos::initialize(settings(threads));
   }
   ~Runtime() {
     if (ours_ && Kokkos::is_initialized()) Kokkos::finalize();
@@ -39,9 +55,10 @@ constexpr Operations kokkos_operations{.name = "kokkos",
 
 }  // namespace
 
-Operations const& backend() {
-  static Runtime const runtime;  // Kokkos itself is one per process
-  return kokkos_operations;
+Operations const& backend() { return kokkos_operations; }
+
+void start(int threads) {
+  static Runtime const runtime(threads);  // Kokkos itself is one per process
 }
 
 }  // namespace windlass::kokkos

@@ -5,7 +5,7 @@
 
 namespace windlass::kokkos {
 
-/// The table of this backend; the first call starts Kokkos (if nobody has), the end of the program finishes it.
+/// The table of this backend. Its first loop starts Kokkos (if nobody has), the end of the program finishes it.
 Operations const& backend();
 
 void encode_activations(EncodeActivations const& op, Queue const& queue);

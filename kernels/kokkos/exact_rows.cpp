@@ -13,7 +13,7 @@ void encode_activations(EncodeActivations const& op, Queue const& queue) {
                                                                              : 1;
   // In whole tiles of int8 rows: those lie one after the other in every format.
   int const tiles = round_to_tile(op.tokens) / activation_tile;
-  for_each("windlass::encode_activations::out", tiles, [&](std::int64_t i) {
+  for_each(queue, "windlass::encode_activations::out", tiles, [&](std::int64_t i) {
     std::int64_t const token = i * activation_tile;
     EncodeActivations tile = op;
     tile.x += token * op.x_stride;
@@ -30,7 +30,7 @@ void encode_activations(EncodeActivations const& op, Queue const& queue) {
 }
 
 void embedding(Embedding const& op, Queue const& queue) {
-  for_each("windlass::embedding::y", std::int64_t(op.tokens.size()), [&](std::int64_t token) {
+  for_each(queue, "windlass::embedding::y", std::int64_t(op.tokens.size()), [&](std::int64_t token) {
     Embedding row = op;
     row.y += token * op.y_stride;
     row.tokens = op.tokens.subspan(std::size_t(token), 1);
@@ -39,7 +39,7 @@ void embedding(Embedding const& op, Queue const& queue) {
 }
 
 void route_experts(RouteExperts const& op, Queue const& queue) {
-  for_each("windlass::route_experts::experts", op.tokens, [&](std::int64_t token) {
+  for_each(queue, "windlass::route_experts::experts", op.tokens, [&](std::int64_t token) {
     RouteExperts row = op;
     row.experts += token * op.chosen;
     row.weights += token * op.chosen;
@@ -50,7 +50,7 @@ void route_experts(RouteExperts const& op, Queue const& queue) {
 }
 
 void gather_rows(GatherRows const& op, Queue const& queue) {
-  for_each("windlass::gather_rows::y", op.count, [&](std::int64_t i) {
+  for_each(queue, "windlass::gather_rows::y", op.count, [&](std::int64_t i) {
     GatherRows row = op;
     row.y += i * op.y_stride;
     row.rows += i;
@@ -60,7 +60,7 @@ void gather_rows(GatherRows const& op, Queue const& queue) {
 }
 
 void combine_expert(CombineExpert const& op, Queue const& queue) {
-  for_each("windlass::combine_expert::y", op.count, [&](std::int64_t i) {
+  for_each(queue, "windlass::combine_expert::y", op.count, [&](std::int64_t i) {
     CombineExpert row = op;
     row.x += i * op.x_stride;
     row.rows += i;
@@ -71,7 +71,7 @@ void combine_expert(CombineExpert const& op, Queue const& queue) {
 }
 
 void sum_partials(SumPartials const& op, Queue const& queue) {
-  for_each("windlass::sum_partials::y", op.tokens, [&](std::int64_t token) {
+  for_each(queue, "windlass::sum_partials::y", op.tokens, [&](std::int64_t token) {
     std::vector<float const*> partials;
     for (float const* const partial : op.partials) partials.push_back(partial + token * op.stride);
     SumPartials row = op;

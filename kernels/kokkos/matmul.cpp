@@ -93,10 +93,10 @@ void run(Tile const& tile) {
 
 }  // namespace
 
-void matmul(MatMul const& op, Queue const&) {
+void matmul(MatMul const& op, Queue const& queue) {
   ensure(op.x.format != ActivationFormat::bf16, "the kokkos backend has no bf16 products (Operations::bf16_products)");
   std::int64_t const token_parts = (op.tokens + max_tokens - 1) / max_tokens;
-  for_each("windlass::matmul::y", token_parts * op.weight->panels(), [&](std::int64_t part) {
+  for_each(queue, "windlass::matmul::y", token_parts * op.weight->panels(), [&](std::int64_t part) {
     int const first_token = int(part % token_parts) * max_tokens;
     run({&op, int(part / token_parts), first_token, std::min(max_tokens, op.tokens - first_token)});
   });

@@ -145,10 +145,10 @@ void attend(PagedAttention const& op, SequenceRows const& sequence, int row_in_s
 
 }  // namespace
 
-void paged_attention(PagedAttention const& op, Queue const&) {
+void paged_attention(PagedAttention const& op, Queue const& queue) {
   ensure(op.kv.shape.head_dim <= max_head_dim, "the kokkos backend computes heads of up to 512 dimensions");
   for (SequenceRows const& sequence : op.sequences)
-    for_each("windlass::paged_attention::out", std::int64_t(sequence.rows) * op.heads,
+    for_each(queue, "windlass::paged_attention::out", std::int64_t(sequence.rows) * op.heads,
              [&](std::int64_t task) { attend(op, sequence, int(task / op.heads), int(task % op.heads)); });
 }
 

@@ -52,9 +52,9 @@ void do_row(RopeAndStore const& op, SequenceRows const& sequence, int row_in_seq
 
 }  // namespace
 
-void rope_and_store(RopeAndStore const& op, Queue const&) {
+void rope_and_store(RopeAndStore const& op, Queue const& queue) {
   for (SequenceRows const& sequence : op.sequences)
-    for_each("windlass::rope_and_store::pages", sequence.rows,
+    for_each(queue, "windlass::rope_and_store::pages", sequence.rows,
              [&](std::int64_t row) { do_row(op, sequence, int(row)); });
 }
 

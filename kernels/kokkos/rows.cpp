@@ -69,16 +69,16 @@ WINDLASS_CLONED void normalize_row(LogNormalizer const& op, std::int64_t row) {
 
 }  // namespace
 
-void rms_norm(RmsNorm const& op, Queue const&) {
-  for_each("windlass::rms_norm::y", op.tokens, [&op](std::int64_t token) { norm_row(op, token); });
+void rms_norm(RmsNorm const& op, Queue const& queue) {
+  for_each(queue, "windlass::rms_norm::y", op.tokens, [&op](std::int64_t token) { norm_row(op, token); });
 }
 
-void gated_activation(GatedActivation const& op, Queue const&) {
-  for_each("windlass::gated_activation::y", op.tokens, [&op](std::int64_t token) { gate_row(op, token); });
+void gated_activation(GatedActivation const& op, Queue const& queue) {
+  for_each(queue, "windlass::gated_activation::y", op.tokens, [&op](std::int64_t token) { gate_row(op, token); });
 }
 
-void log_normalizer(LogNormalizer const& op, Queue const&) {
-  for_each("windlass::log_normalizer::normalizer", op.rows, [&op](std::int64_t row) { normalize_row(op, row); });
+void log_normalizer(LogNormalizer const& op, Queue const& queue) {
+  for_each(queue, "windlass::log_normalizer::normalizer", op.rows, [&op](std::int64_t row) { normalize_row(op, row); });
 }
 
 }  // namespace windlass::kokkos
