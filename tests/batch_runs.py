@@ -126,6 +126,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--mpirun", help="its path, for tests under a launcher")
     parser.add_argument("--sanitized", action="store_true", help="memory is not measured, and inputs are smaller")
+    parser.add_argument("--without-pmix", action="store_true", help="the MPI cannot be started by srun --mpi=pmix")
     parser.add_argument("--compression", action="store_true", help="the program reads gzip and zstd")
     rest = parser.parse_known_args(namespace=options)[1]
     os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")

@@ -142,8 +142,9 @@ class Cluster:
                 on_look(int(shown.get("Restarts", 0)))
             is_over = state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
             over_since = (over_since or time.monotonic()) if is_over else None
-            # A job that asked for its requeue and has ended is FAILED for a moment, before it is PENDING.
-            if is_over and (state == "COMPLETED" or time.monotonic() - over_since > 5):
+            # A job that asked for its requeue and has ended is FAILED for a moment, before it is PENDING: for as long as
+            # a busy controller needs.
+            if is_over and (state == "COMPLETED" or time.monotonic() - over_since > 30):
                 return shown
             if state == "PENDING" and shown.get("Reason") == "BeginTime":
                 self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")

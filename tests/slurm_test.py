@@ -112,6 +112,8 @@ class UnderSlurm(BatchTest):
             self.assertEqual(set(self.records(f"out-{task}.jsonl")), {f"t{task}-{i}" for i in range(5)})
 
     def test_ranks_of_srun_find_each_other(self):
+        if options.without_pmix:
+            self.skipTest("this MPI does not know PMIx")
         self.write("in.jsonl", as_lines(requests(4)))
         self.run_batch(output=self.path("one.jsonl"))
         site = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "slurm/site.sh")
