@@ -96,7 +96,7 @@ class UnderSlurm(BatchTest):
 
         ended = self.cluster.wait_for_end(job, 120)
 
-        self.assertEqual((ended["JobState"], ended["ExitCode"]), ("FAILED", "75:0"))
+        self.assertEqual((ended["JobState"], ended["ExitCode"]), ("FAILED", "75:0"), self.log("job.log"))
         self.assertEqual(ended["Restarts"], "2")
         self.assertIn("3 allocations in a row got no further", self.log("job.log"))
 
