@@ -81,8 +81,8 @@ class BatchTest(unittest.TestCase):
         return words
 
     def start(self, words, **how):
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
-                                   **{"stdin": subprocess.DEVNULL, **how})
+        process = subprocess.Popen(words, cwd=self.folder, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                                                              "stderr": subprocess.PIPE, **how})
         self.processes.append(process)
         return process
 
@@ -127,6 +127,7 @@ def main():
     parser.add_argument("--mpirun", help="its path, for tests under a launcher")
     parser.add_argument("--sanitized", action="store_true", help="memory is not measured, and inputs are smaller")
     parser.add_argument("--without-pmix", action="store_true", help="the MPI cannot be started by srun --mpi=pmix")
+    parser.add_argument("--long", action="store_true", help="also what continuous integration has no time for")
     parser.add_argument("--compression", action="store_true", help="the program reads gzip and zstd")
     rest = parser.parse_known_args(namespace=options)[1]
     os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
