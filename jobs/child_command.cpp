@@ -1,11 +1,14 @@
 #include "jobs/child_command.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 
@@ -51,9 +54,12 @@ std::vector<std::string> environment_for_command(char const* const* own,
   return all;
 }
 
-ChildCommand::ChildCommand(std::vector<std::string> const& words, std::vector<std::string> const& environment) {
+ChildCommand::ChildCommand(std::vector<std::string> const& words, std::vector<std::string> const& environment,
+                           ChildInput input) {
   posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t actions;
   ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_init(&actions);
   sigset_t none, ignored;
   ::sigemptyset(&none);
   ::sigemptyset(&ignored);
@@ -61,14 +67,27 @@ ChildCommand::ChildCommand(std::vector<std::string> const& words, std::vector<st
   ::sigaddset(&ignored, SIGXFSZ);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &ignored);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  int const failed = ::posix_spawnp(&child_, words.front().c_str(), nullptr, &attributes, pointers(words).data(),
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  int ends[2] = {-1, -1};
+  if (input == ChildInput::behind_a_pipe) {
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw InputError(text("no pipe can be made: ", std::strerror(errno)));
+    ::posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
+    flags |= POSIX_SPAWN_SETPGROUP;  // a group of its own is none of the terminal's
+  }
+  ::posix_spawnattr_setflags(&attributes, flags);
+  int const failed = ::posix_spawnp(&child_, words.front().c_str(), &actions, &attributes, pointers(words).data(),
                                     pointers(environment).data());
+  ::posix_spawn_file_actions_destroy(&actions);
   ::posix_spawnattr_destroy(&attributes);
+  if (ends[0] >= 0) ::close(ends[0]);
+  pipe_ = ends[1];
   if (failed != 0) throw InputError(text("-- ", words.front(), ": cannot be started: ", std::strerror(failed)));
 }
 
-ChildCommand::~ChildCommand() { end(0); }
+ChildCommand::~ChildCommand() {
+  end(0);
+  if (pipe_ >= 0) ::close(pipe_);
+}
 
 bool ChildCommand::ends_within(int milliseconds) {
   for (int waited = 0; waited < milliseconds && !exit_code(); waited += look_ms) ::poll(nullptr, 0, look_ms);

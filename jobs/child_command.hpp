@@ -15,11 +15,16 @@ namespace windlass {
 std::vector<std::string> environment_for_command(char const* const* own,
                                                  std::map<std::string, std::string> const& added);
 
+/// behind_a_pipe: its standard input is a pipe that closes with this object, or with this process however that ends;
+/// and signals of the terminal do not reach it.
+enum class ChildInput : unsigned char { shared, behind_a_pipe };
+
 /// Runs with this process's standard streams and usual signals. Calls from one thread.
 class ChildCommand {
  public:
   /// Throws InputError where the command cannot be started.
-  ChildCommand(std::vector<std::string> const& words, std::vector<std::string> const& environment);
+  ChildCommand(std::vector<std::string> const& words, std::vector<std::string> const& environment,
+               ChildInput input = ChildInput::shared);
   /// Ends it where it still runs.
   ~ChildCommand();
   ChildCommand(ChildCommand const&) = delete;
@@ -35,6 +40,7 @@ class ChildCommand {
   bool ends_within(int milliseconds);
 
   pid_t child_ = -1;
+  int pipe_ = -1;  ///< our end of it
   std::optional<int> exit_code_;
 };
 

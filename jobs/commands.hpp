@@ -9,6 +9,8 @@ namespace windlass {
 int launch_command(std::vector<std::string> const& words);
 int batch_command(std::vector<std::string> const& words);
 int serve_command(std::vector<std::string> const& words);
+int bench_serve_command(std::vector<std::string> const& words);
+int chat_command(std::vector<std::string> const& words);
 int inspect_command(std::vector<std::string> const& words);
 int inspect_topology_command(std::vector<std::string> const& words);  ///< called by inspect
 int bench_command(std::vector<std::string> const& words);

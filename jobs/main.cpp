@@ -21,6 +21,8 @@ constexpr char const* usage =
     "  windlass batch --model M --input in.jsonl --output out.jsonl    answers a file of OpenAI batch requests\n"
     "  windlass launch -n 3 batch ...                                  the same as an MPI job of three ranks\n"
     "  windlass serve --model M                                        answers OpenAI's API over HTTP\n"
+    "  windlass chat [--model M]                                       talks with a running server, or with a model\n"
+    "  windlass bench-serve --request-rate 4                           measures a running server under load\n"
     "  windlass submit [--time 60] batch ...                          has Slurm run a batch until it is done\n"
     "  windlass inspect MODEL                                          says what a model file holds and needs\n"
     "  windlass inspect CHECKPOINT                                     says what a checkpoint folder holds\n"
@@ -33,11 +35,13 @@ constexpr char const* usage =
     "  windlass SUBCOMMAND --help    its options\n"
     "  windlass --version            version and commit\n";
 
-int run_serve([[maybe_unused]] std::vector<std::string> const& words) {
+/// The server and its clients.
+int run_serve(std::string const& name, [[maybe_unused]] std::vector<std::string> const& words) {
 #ifdef WINDLASS_SERVE
-  return serve_command(words);
+  if (name == "chat") return chat_command(words);
+  return name == "serve" ? serve_command(words) : bench_serve_command(words);
 #else
-  log_warning("this program was built without the server; build it with -DWINDLASS_SERVE=ON (needs OpenSSL)");
+  log_warning(text("this program was built without ", name, "; build it with -DWINDLASS_SERVE=ON (needs OpenSSL)"));
   return exit_usage;
 #endif
 }
@@ -55,7 +59,7 @@ int run(std::vector<std::string> const& words) {
   std::vector<std::string> const rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (first == "batch") return batch_command(rest);
   if (first == "launch") return launch_command(rest);
-  if (first == "serve") return run_serve(rest);
+  if (first == "serve" || first == "chat" || first == "bench-serve") return run_serve(first, rest);
   if (first == "inspect") return inspect_command(rest);
   if (first == "bench") return bench_command(rest);
   if (first == "submit") return submit_command(rest);
@@ -65,8 +69,8 @@ int run(std::vector<std::string> const& words) {
     std::fputs(usage, stderr);
   else
     log_warning(text("'", first,
-                     "' is no subcommand; there are batch, launch, serve, submit, inspect, plan, bench and simulate "
-                     "(windlass --help)"));
+                     "' is no subcommand; there are batch, launch, serve, chat, bench-serve, submit, inspect, plan, "
+                     "bench and simulate (windlass --help)"));
   return exit_usage;
 }
 

@@ -1,4 +1,5 @@
 // windlass serve: OpenAI's API over HTTP, in front of the engine.
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "jobs/engine_setup.hpp"
 #include "jobs/exit_codes.hpp"
 #include "jobs/option_parsing.hpp"
+#include "jobs/serve_files.hpp"
 #include "jobs/serve_options.hpp"
 #include "jobs/status_file.hpp"
 #include "jobs/version.hpp"
@@ -59,6 +61,12 @@ std::string model_name(EngineOptions const& options) {
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
 }
 
+/// Whoever holds the other end of the pipe, or the terminal, is gone.
+bool standard_input_is_closed() {
+  pollfd input{.fd = STDIN_FILENO, .events = 0, .revents = 0};
+  return ::poll(&input, 1, 0) > 0 && (input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
 std::uint64_t random_seed() {
   std::random_device device;
   return (std::uint64_t(device()) << 32) | device();
@@ -79,7 +87,11 @@ class ServeRun {
         key_(options.key_file.empty() ? chosen_key(options) : ""),
         accounting_(options.accounting_file.empty() ? nullptr
                                                     : std::make_unique<AccountingLog>(options.accounting_file)),
-        service_({.metrics = options.metrics, .version = program_version(), .accounting = accounting_.get()},
+        files_(options),
+        service_({.metrics = options.metrics,
+                  .version = program_version(),
+                  .accounting = accounting_.get(),
+                  .files = &files_.routes()},
                  options.key_file.empty() ? ApiKeys({{.name = "default", .key = hash_key(key_)}})
                                           : read_key_file(options.key_file)),
         server_(options.http, service_),
@@ -95,15 +107,18 @@ class ServeRun {
 
   int run() {
     status_.write("loading", "");
-    EndpointFile::Content const content{
-        .address = {.host = options_.http.host, .port = server_.port(), .socket_path = options_.http.socket_path},
-        .api_key = key_,
-        .model = model_name(options_.engine)};
+    EndpointFile::Content const content{.address = {.host = options_.http.host,
+                                                    .port = server_.port(),
+                                                    .socket_path = options_.http.socket_path,
+                                                    .certificate = certificate_path()},
+                                        .api_key = key_,
+                                        .model = model_name(options_.engine)};
     setup_ = set_up_engine(options_.engine, std::nullopt);
     model_ = served_model(*setup_);
     EngineRunner runner(*setup_->engine);
     loop_.publish(runner.counters());
     service_.serve(model_);
+    files_.start(options_, *setup_, model_, service_);
     EndpointFile const endpoint(options_.endpoint_file, content);
     status_.write("running", "");
     announce(content);
@@ -114,19 +129,26 @@ class ServeRun {
     if (cut_off > 0) log_warning(text(cut_off, " requests were cut off: --drain-seconds were over"));
     write_report(runner.counters(), double(now_us() - begun_us) * 1e-6, cut_off);
     if (command_) return command_->end(int(options_.drain_seconds * 1e3));
-    return cut_off > 0 ? exit_again : exit_done;
+    return cut_off > 0 || files_.work_remains() ? exit_again : exit_done;
   }
 
  private:
   /// Nothing calls from one part into another afterwards, in whatever order they go.
   void stop(Microseconds patience_us) {
+    files_.stop();
     service_.stop();
     server_.stop(patience_us);
   }
 
+  /// As clients find it, wherever they run.
+  std::string certificate_path() const {
+    std::string const& given = options_.http.tls_certificate;
+    return given.empty() ? "" : std::filesystem::absolute(given).string();
+  }
+
   bool look_at_signals() {
     if (signals_.hang_up.exchange(false) && !options_.key_file.empty()) read_keys_again();
-    if (!command_) return signals_.drain.wanted();
+    if (!command_) return signals_.drain.wanted() || (options_.end_with_stdin && standard_input_is_closed());
     if (signals_.drain.wanted() && !std::exchange(command_was_told_, true)) command_->send(SIGTERM);
     return signals_.drain.wanted() || command_->exit_code();
   }
@@ -187,6 +209,7 @@ class ServeRun {
   std::unique_ptr<EngineSetup> setup_;
   ServedModel model_;
   std::unique_ptr<AccountingLog> accounting_;
+  ServeFiles files_;
   ApiService service_;
   HttpServer server_;
   EngineLoop loop_;

@@ -21,10 +21,13 @@ struct ServeOptions {
   MetricsAccess metrics = MetricsAccess::with_key;
   int max_waiting = 0;  ///< prompts that may wait for a place in the batch
   double drain_seconds = 0;
+  std::string files_folder;  ///< uploads and batches; empty: a temporary one
+  std::uint64_t max_user_file_bytes = 0;
   std::string accounting_file;       ///< empty: none
   std::string report_file;           ///< empty: none
   std::vector<std::string> command;  ///< runs beside the server, which ends with it; empty: none
   std::string status_file;
+  bool end_with_stdin = false;  ///< drain when standard input is closed
   bool quiet = false;
 };
 

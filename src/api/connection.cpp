@@ -64,7 +64,7 @@ void Connection::start() {
   ++loop_.open_connections;
   Error ignored;
   socket_.non_blocking(true, ignored);
-  enter(State::idle, now_us() + loop_.config.idle_us);
+  enter(State::idle, now_us() + (tls_ ? loop_.config.header_us : loop_.config.idle_us));  // a handshake comes at once
   wait_for_input();
 }
 
@@ -87,11 +87,24 @@ void Connection::take_input() {
   Error error;
   std::size_t const bytes = socket_.read_some(asio::buffer(loop_.received), error);
   if (error && error != asio::error::would_block && error != asio::error::interrupted) return close();
-  if (!error && state_ != State::leaving) {
-    input_.append(loop_.received.data(), bytes);
-    parse();
-  }
+  if (!error && tls_ && !decrypt({loop_.received.data(), bytes})) return close();
+  if (!error && !tls_ && state_ != State::leaving) input_.append(loop_.received.data(), bytes);
+  if (!error && state_ != State::leaving) parse();
   wait_for_input();
+}
+
+/// What the client said goes to the input, and what the handshake says to the client; false where the session is over.
+bool Connection::decrypt(std::string_view wire) {
+  std::string unread;
+  bool const open = tls_->receive(wire, state_ == State::leaving ? unread : input_) == TlsSession::State::open;
+  if (open) {
+    if (tls_->has_wire()) send_soon();
+    return true;
+  }
+  Error ignored;
+  std::string const last = tls_->take_wire();  // an alert that says what is wrong
+  socket_.write_some(asio::buffer(last), ignored);
+  return false;
 }
 
 void Connection::parse() {
@@ -136,7 +149,8 @@ bool Connection::take_head() {
   head_ = {.method = without_body_ ? "GET" : std::string(view(message.method_string())),
            .path = std::string(target.substr(0, query)),
            .query = std::string(target.substr(std::min(query + 1, target.size()))),
-           .authorization = std::string(view(message[http::field::authorization]))};
+           .authorization = std::string(view(message[http::field::authorization])),
+           .content_type = std::string(view(message[http::field::content_type]))};
   http_1_0_ = message.version() < 11;
   keep_alive_ = message.keep_alive() && !loop_.stopping;
   enter(State::body, now_us() + loop_.config.body_us);
@@ -229,6 +243,10 @@ void Connection::write_head(HttpResponse const& response, BodyKind kind) {
 
 void Connection::write(std::string_view bytes) {
   output_ += bytes;
+  send_soon();
+}
+
+void Connection::send_soon() {
   if (sending_ || send_is_due_) return;
   send_is_due_ = true;
   loop_.send_soon(shared_from_this());
@@ -245,8 +263,7 @@ void Connection::finish_answer() {
 void Connection::send() {
   send_is_due_ = false;
   if (state_ == State::closed || sending_) return;
-  while (!output_.empty()) {
-    on_the_way_.swap(output_);
+  while (take_output()) {
     Error error;
     sent_bytes_ = socket_.write_some(asio::buffer(on_the_way_), error);  // most often the system takes all at once
     if (error && error != asio::error::would_block) return close();
@@ -259,6 +276,18 @@ void Connection::send() {
   if (on_the_way_.capacity() > kept_output_capacity) on_the_way_ = {};
   if (output_.capacity() > kept_output_capacity) output_ = {};
   all_sent();
+}
+
+/// Puts what is to be sent on its way; false where there is nothing.
+bool Connection::take_output() {
+  if (tls_) {
+    tls_->send(output_);
+    output_.clear();
+    on_the_way_ = tls_->take_wire();
+  } else {
+    on_the_way_.swap(output_);
+  }
+  return !on_the_way_.empty();
 }
 
 void Connection::sent(Error error, std::size_t bytes) {
@@ -285,8 +314,9 @@ void Connection::all_sent() {
     return wait_for_input();
   }
   if (state_ != State::leaving) return;
-  if (loop_.stopping) return close();
   Error ignored;
+  if (tls_) socket_.write_some(asio::buffer(tls_->close()), ignored);
+  if (loop_.stopping) return close();
   socket_.shutdown(Socket::shutdown_send, ignored);
   deadline_us_ = std::min(deadline_us_, now_us() + linger_us);
 }

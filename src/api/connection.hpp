@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "src/api/http_server.hpp"
+#include "src/api/tls.hpp"
 
 namespace windlass {
 
@@ -21,12 +22,18 @@ class Connection;
 
 /// A thread's share of the connections; everything but `io` is touched by that thread alone.
 struct ConnectionLoop {
-  ConnectionLoop(int the_index, HttpServerConfig const& the_config, HttpHandler& the_handler)
-      : index(the_index), config(the_config), handler(the_handler), received(std::size_t{64} << 10) {}
+  ConnectionLoop(int the_index, HttpServerConfig const& the_config, HttpHandler& the_handler,
+                 std::shared_ptr<TlsContext const> the_tls)
+      : index(the_index),
+        config(the_config),
+        handler(the_handler),
+        tls(std::move(the_tls)),
+        received(std::size_t{64} << 10) {}
 
   int index;
   HttpServerConfig const& config;
   HttpHandler& handler;
+  std::shared_ptr<TlsContext const> tls;  ///< null: connections are plain
   boost::asio::io_context io{1};
   std::vector<char> received;                                   ///< what is being read; shared by all connections
   std::unordered_set<std::shared_ptr<Connection>> connections;  ///< the open ones
@@ -46,7 +53,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
 
-  Connection(ConnectionLoop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)) {}
+  Connection(ConnectionLoop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)) {
+    if (loop.tls) tls_.emplace(loop.tls);
+  }
   void start();
   void send();  ///< hands the output to the system
   bool overdue(Microseconds now) const { return now >= std::min(deadline_us_, send_deadline_us_); }
@@ -71,6 +80,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   void wait_for_input();
   void take_input();
+  bool decrypt(std::string_view wire);
+  void send_soon();
+  bool take_output();
   void parse();
   bool parse_some();
   bool take_head();
@@ -86,6 +98,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   ConnectionLoop& loop_;
   Socket socket_;
+  std::optional<TlsSession> tls_;
   State state_ = State::idle;
   std::uint64_t exchange_ = 0;
   Microseconds deadline_us_ = never_us;       ///< of the state

@@ -30,6 +30,7 @@ std::string json_of(EndpointFile::Content const& content) {
   else
     object["socket"] = content.address.socket_path;
   if (!content.api_key.empty()) object["api_key"] = content.api_key;
+  if (!content.address.certificate.empty()) object["certificate"] = content.address.certificate;
   object["model"] = content.model;
   object["pid"] = ::getpid();
   object["host"] = host_name();
@@ -56,7 +57,8 @@ void write_private(std::string const& path, std::string const& words) {
 std::string base_url(EndpointAddress const& address) {
   if (!address.socket_path.empty()) return "http://localhost/v1";
   bool const ip_6 = address.host.find(':') != std::string::npos;
-  return text("http://", ip_6 ? "[" : "", address.host, ip_6 ? "]" : "", ":", address.port, "/v1");
+  char const* const scheme = address.certificate.empty() ? "http://" : "https://";
+  return text(scheme, ip_6 ? "[" : "", address.host, ip_6 ? "]" : "", ":", address.port, "/v1");
 }
 
 EndpointFile::EndpointFile(std::string path, Content const& content) : path_(std::move(path)), text_(json_of(content)) {
@@ -86,7 +88,8 @@ std::string usage_lines(EndpointFile::Content const& content, std::string const&
   lines += text("  in a browser: ", root.substr(0, root.size() - 2), "?key=", key, "\n");
   lines +=
       text("from elsewhere, after: ssh -N -L ", port, ":", content.address.host, ":", port, " ", host_name(), "\n");
-  lines += text("  export OPENAI_BASE_URL=http://127.0.0.1:", port, "/v1 OPENAI_API_KEY=", key, "\n");
+  lines += text("  export OPENAI_BASE_URL=", content.address.certificate.empty() ? "http" : "https",
+                "://127.0.0.1:", port, "/v1 OPENAI_API_KEY=", key, "\n");
   return lines;
 }
 

@@ -9,14 +9,15 @@ namespace windlass {
 struct EndpointAddress {
   std::string host;  ///< as clients reach it; unused with a socket
   std::uint16_t port = 0;
-  std::string socket_path;  ///< not empty: a UNIX socket
+  std::string socket_path;       ///< not empty: a UNIX socket
+  std::string certificate = "";  ///< of a server with TLS; empty: there is none
 };
 
-/// "http://HOST:PORT/v1"; for a socket "http://localhost/v1".
+/// "http://HOST:PORT/v1", with TLS "https://…"; for a socket "http://localhost/v1".
 std::string base_url(EndpointAddress const& address);
 
-/// {"base_url" or "socket", "api_key", "model", "pid", "host"}; mode 0600 from its first moment on. Removed again by
-/// the destructor where it is still this server's.
+/// {"base_url" or "socket", "api_key", "certificate", "model", "pid", "host"}; mode 0600 from its first moment on.
+/// Removed again by the destructor where it is still this server's.
 class EndpointFile {
  public:
   struct Content {

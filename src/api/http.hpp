@@ -20,6 +20,7 @@ struct HttpHead {
   std::string path;           ///< without the query
   std::string query;          ///< behind '?'
   std::string authorization;  ///< value of that header; empty: none
+  std::string content_type;   ///< of the body; empty: not told
   std::string user;           ///< whose key it has, once refuse() found out
   UserLimits limits;          ///< theirs
 };

@@ -58,7 +58,9 @@ void remove_stale_socket(std::string const& path) {
 class HttpServer::Impl {
  public:
   Impl(HttpServerConfig const& config, HttpHandler& handler) : config_(config) {
-    for (int i = 0; i < config_.threads; ++i) loops_.push_back(std::make_unique<Loop>(i, config_, handler));
+    std::shared_ptr<TlsContext const> tls;
+    if (!config_.tls_certificate.empty()) tls = TlsContext::of_server(config_.tls_certificate, config_.tls_key);
+    for (int i = 0; i < config_.threads; ++i) loops_.push_back(std::make_unique<Loop>(i, config_, handler, tls));
     config_.socket_path.empty() ? listen_tcp() : listen_local();
     for (auto& loop : loops_) {
       sweep(*loop);
@@ -103,8 +105,8 @@ class HttpServer::Impl {
 
  private:
   struct Loop {
-    Loop(int index, HttpServerConfig const& config, HttpHandler& handler)
-        : share(index, config, handler), work(share.io.get_executor()), timer(share.io) {}
+    Loop(int index, HttpServerConfig const& config, HttpHandler& handler, std::shared_ptr<TlsContext const> const& tls)
+        : share(index, config, handler, tls), work(share.io.get_executor()), timer(share.io) {}
     ConnectionLoop share;
     asio::executor_work_guard<asio::io_context::executor_type> work;
     asio::steady_timer timer;
@@ -170,7 +172,7 @@ class HttpServer::Impl {
           "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
       Error ignored;
       socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(words), ignored);
+      if (config_.tls_certificate.empty()) socket.write_some(asio::buffer(words), ignored);
       return;
     }
     auto shared = std::make_shared<Connection::Socket>(std::move(socket));

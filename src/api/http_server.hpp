@@ -16,6 +16,7 @@ struct HttpServerConfig {
   std::string host = "127.0.0.1";             ///< address to listen on
   std::uint16_t port = 0;                     ///< 0: a free one
   std::string socket_path;                    ///< not empty: a UNIX socket there (mode 0600) instead of TCP
+  std::string tls_certificate, tls_key;       ///< PEM files; empty: no TLS
   int threads = 1;                            ///< loops
   int max_connections = 4096;                 ///< above: 503
   std::uint32_t max_header_bytes = 16 << 10;  ///< above: 431
@@ -29,7 +30,8 @@ struct HttpServerConfig {
 
 class HttpServer {
  public:
-  /// Listens from here on. `handler` must outlive this. Throws InputError where the address cannot be had.
+  /// Listens from here on. `handler` must outlive this. Throws InputError where the address cannot be had, or a
+  /// certificate cannot be read.
   HttpServer(HttpServerConfig const& config, HttpHandler& handler);
   ~HttpServer();
   HttpServer(HttpServer const&) = delete;

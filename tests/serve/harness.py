@@ -48,7 +48,7 @@ class Server:
         self.key, self.model = key or endpoint["api_key"], endpoint["model"]
         self.base_url, self.socket_path = endpoint.get("base_url"), endpoint.get("socket")
         if self.base_url:
-            host, port = self.base_url.removeprefix("http://").removesuffix("/v1").split(":")
+            host, port = self.base_url.split("//")[1].removesuffix("/v1").split(":")
             self.address = (host, int(port))
 
     def __enter__(self):

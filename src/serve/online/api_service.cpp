@@ -24,13 +24,22 @@ constexpr int loading_retry_seconds = 5, draining_retry_seconds = 30;
 
 enum class RouteNeeds : std::uint8_t { nothing, key, model };
 enum class PathIs : std::uint8_t { whole, beginning };
+enum class Runs : std::uint8_t { where_it_is, aside };  ///< aside: it reads or writes files
 
 std::uint64_t random_seed() {
   std::random_device device;
   return (std::uint64_t(device()) << 32) | device();
 }
 
-int status_of(ApiError::Details const& details) { return details.code == "model_not_found" ? 404 : 400; }
+int status_of(ApiError::Details const& details) { return details.code == "model_not_found" ? 404 : details.status; }
+
+/// Whether a list such as "GET, POST" has the method.
+bool takes(std::string_view methods, std::string_view method) {
+  std::size_t const at = methods.find(method);
+  bool const ends =
+      at != std::string_view::npos && (at + method.size() == methods.size() || methods[at + method.size()] == ',');
+  return ends && !method.empty() && (at == 0 || methods[at - 1] == ' ');
+}
 
 HttpResponse response_of(ApiError::Details const& details) {
   return error_response(status_of(details), {.message = details.message, .param = details.param, .code = details.code});
@@ -41,14 +50,16 @@ HttpResponse response_of(ApiError::Details const& details) {
 struct ApiService::Route {
   std::string_view path;
   PathIs path_is;
-  std::string_view method;
+  std::string_view methods;  ///< "GET", or several with commas
   RouteNeeds needs;
   Reply (ApiService::*answer)(Route const& route, HttpRequest const& request);
+  Runs runs = Runs::where_it_is;
+  HttpResponse (FileRoutes::*about_files)(HttpRequest const& request) = nullptr;
 };
 
 ApiService::Route const* ApiService::find_route(std::string_view path) {
   using enum RouteNeeds;
-  static std::array<Route, 15> const routes = {{
+  static std::array<Route, 19> const routes = {{
       {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/version", PathIs::whole, "GET", key, &ApiService::version},
       {"/openapi.json", PathIs::whole, "GET", key, &ApiService::openapi},
@@ -64,6 +75,10 @@ ApiService::Route const* ApiService::find_route(std::string_view path) {
       {"/tokenizer_info", PathIs::whole, "GET", model, &ApiService::tokenizer_info},
       {"/", PathIs::whole, "GET", key, &ApiService::dashboard},
       {"/ping", PathIs::whole, "GET", nothing, &ApiService::health},
+      {"/v1/files", PathIs::whole, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::files},
+      {"/v1/files/", PathIs::beginning, "GET, DELETE", key, &ApiService::files, Runs::aside, &FileRoutes::file},
+      {"/v1/batches", PathIs::whole, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::batches},
+      {"/v1/batches/", PathIs::beginning, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::batch},
   }};
   for (Route const& route : routes)
     if (route.path_is == PathIs::whole ? path == route.path : path.starts_with(route.path)) return &route;
@@ -120,10 +135,10 @@ std::optional<HttpResponse> ApiService::refuse(HttpHead& head) {
     metrics_.count_response("", 404);
     return error_response(404, {.message = "there is no route " + valid_utf8(head.path), .code = "not_found"});
   }
-  if (head.method != route->method) {
+  if (!takes(route->methods, head.method)) {
     HttpResponse response =
-        error_response(405, {.message = text(route->path, " takes ", route->method), .code = "method_not_allowed"});
-    response.headers.emplace_back("Allow", route->method == "GET" ? "GET, HEAD" : route->method);
+        error_response(405, {.message = text(route->path, " takes ", route->methods), .code = "method_not_allowed"});
+    response.headers.emplace_back("Allow", text(route->methods, takes(route->methods, "GET") ? ", HEAD" : ""));
     return response;
   }
   if (route->needs != RouteNeeds::model) return std::nullopt;
@@ -138,7 +153,8 @@ std::optional<HttpResponse> ApiService::refuse(HttpHead& head) {
 
 void ApiService::handle(HttpRequest request, std::shared_ptr<Exchange> exchange) {
   Route const& route = *find_route(request.head.path);  // refuse() found it
-  if (request.body.size() <= config_.inline_body_bytes) return reply_to(route, request)(exchange);
+  bool const here = route.runs == Runs::where_it_is && request.body.size() <= config_.inline_body_bytes;
+  if (here) return reply_to(route, request)(exchange);
   auto const shared = std::make_shared<HttpRequest>(std::move(request));
   bool const taken = work_.add([this, &route, shared, exchange] {
     post_(exchange->loop(), [reply = reply_to(route, *shared), exchange] { reply(exchange); });
@@ -221,6 +237,13 @@ ApiService::Reply ApiService::detokenize(Route const& route, HttpRequest const& 
   return respond(route, {.body = detokenize_body(parse_strict_object(request.body), *model_)});
 }
 
+ApiService::Reply ApiService::files(Route const& route, HttpRequest const& request) {
+  if (!config_.files)
+    return respond(route,
+                   error_response(501, {.message = "this server keeps no files", .code = "unsupported_endpoint"}));
+  return respond(route, (config_.files->*route.about_files)(request));
+}
+
 ApiService::Reply ApiService::embeddings(Route const& route, HttpRequest const&) {
   return respond(route, error_response(400, {.message = "this model generates text; it has no embeddings",
                                              .param = "model",
@@ -269,6 +292,26 @@ ApiService::Reply ApiService::begin(Route const& route, HttpHead const& asked, B
                     .accounting = config_.accounting};
     std::make_shared<CompletionCall>(std::move(parts), parsed, head, form)->start();
   };
+}
+
+void ApiService::count_batch_request(std::string const& user, BatchRequestEnd const& end) {
+  FinishedRequest finished{.user = user,
+                           .prompt_tokens = end.prompt_tokens,
+                           .cached_tokens = end.answer.cached_tokens,
+                           .seconds = end.seconds};
+  for (Choice const& choice : end.answer.choices) {
+    finished.generated_tokens += std::int64_t(choice.tokens.size());
+    finished.finish_reasons.push_back(finish_reason_name(choice.finish));
+  }
+  metrics_.count_finished(finished);
+  if (!config_.accounting) return;
+  config_.accounting->add({.user = user,
+                           .route = "/v1/batches",
+                           .request_id = new_head().custom_id,
+                           .prompt_tokens = finished.prompt_tokens,
+                           .cached_tokens = finished.cached_tokens,
+                           .generated_tokens = finished.generated_tokens,
+                           .seconds = end.seconds});
 }
 
 RecordHead ApiService::new_head() {

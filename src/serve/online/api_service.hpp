@@ -12,6 +12,7 @@
 #include "src/api/http.hpp"
 #include "src/serve/online/completion_call.hpp"
 #include "src/serve/online/engine_loop.hpp"
+#include "src/serve/online/file_routes.hpp"
 #include "src/serve/online/served_model.hpp"
 #include "src/serve/online/server_metrics.hpp"
 #include "src/serve/online/work_queue.hpp"
@@ -25,6 +26,7 @@ struct ApiServiceConfig {
   MetricsAccess metrics = MetricsAccess::with_key;
   std::string version;                                    ///< of the program
   AccountingLog* accounting = nullptr;                    ///< outlives the service; null: none is kept
+  FileRoutes* files = nullptr;                            ///< the same; null: no files and batches
   std::size_t inline_body_bytes = std::size_t{16} << 10;  ///< longer requests are prepared on a thread of their own
 };
 
@@ -44,6 +46,9 @@ class ApiService final : public HttpHandler {
 
   /// What each user has had, as a JSON object for the run's report.
   std::string users_report() const { return metrics_.users_report(); }
+
+  /// A request of a batch is over: it counts as its user's.
+  void count_batch_request(std::string const& user, BatchRequestEnd const& end);
 
   std::optional<HttpResponse> refuse(HttpHead& head) override;
   void handle(HttpRequest request, std::shared_ptr<Exchange> exchange) override;
@@ -71,6 +76,7 @@ class ApiService final : public HttpHandler {
   Reply tokenize(Route const& route, HttpRequest const& request);
   Reply detokenize(Route const& route, HttpRequest const& request);
   Reply embeddings(Route const& route, HttpRequest const& request);
+  Reply files(Route const& route, HttpRequest const& request);
   std::optional<HttpResponse> refuse_stranger(HttpHead& head);
   RecordHead new_head();
 
