@@ -37,7 +37,7 @@ void count_levels(LoadFigures& figures, LoadOutcome const& outcome) {
   bool good = true;
   for (auto const& [level, limit_ms] : figures.levels) {
     bool const met = measured(outcome, level) <= limit_ms;
-    if (met) figures.attained[level] += 1 / double(figures.asked);
+    if (met) figures.attained[level] += 1;
     good = good && met;
   }
   if (good) ++figures.good;
@@ -52,9 +52,6 @@ void count_levels(LoadFigures& figures, LoadOutcome const& outcome) {
   return line;
 }
 
-/// 50 -> "50", 99.9 -> "99.9".
-std::string shown_percent(double percent) { return text(percent); }
-
 std::string table_row(char const* name, LatencyFigures const& figures) {
   std::string row = formatted("%-10s %10.2f", name, figures.mean);
   for (double const value : figures.percentiles) row += formatted(" %10.2f", value);
@@ -63,7 +60,7 @@ std::string table_row(char const* name, LatencyFigures const& figures) {
 
 std::string latency_table(LoadFigures const& figures) {
   std::string table = formatted("\n%-10s %10s", "ms", "mean");
-  for (double const percent : figures.percents) table += formatted(" %10s", ("p" + shown_percent(percent)).c_str());
+  for (double const percent : figures.percents) table += formatted(" %10s", text("p", percent).c_str());
   table += formatted(" %10s\n", "max");
   table += table_row("TTFT", figures.ttft) + table_row("TPOT", figures.tpot) + table_row("ITL", figures.itl);
   return table + table_row("E2E", figures.e2e) + table_row("sent late", figures.late);
@@ -85,7 +82,7 @@ void write_latency(JsonText& out, std::string const& name, LatencyFigures const&
   out.member("mean_" + name + "_ms", figures.mean).member("std_" + name + "_ms", figures.deviation);
   out.member("max_" + name + "_ms", figures.most);
   for (std::size_t i = 0; i < percents.size(); ++i) {
-    out.member("p" + shown_percent(percents[i]) + "_" + name + "_ms", figures.percentiles[i]);
+    out.member(text("p", percents[i], "_", name, "_ms"), figures.percentiles[i]);
     if (percents[i] == 50) out.member("median_" + name + "_ms", figures.percentiles[i]);
   }
 }
@@ -176,6 +173,7 @@ LoadFigures figures_of(LoadResult const& result, std::vector<double> const& perc
     for (Microseconds const gap_us : outcome.gaps_us) itl.push_back(double(gap_us) * 1e-3);
     count_levels(figures, outcome);
   }
+  for (auto& [level, share] : figures.attained) share /= double(std::max<std::int64_t>(1, figures.asked));
   figures.seconds = double(last_us - result.begun_us) * 1e-6;
   figures.ttft = latency_figures(ttft, percents);
   figures.tpot = latency_figures(tpot, percents);

@@ -1,4 +1,4 @@
-"""Malformed, cut, oversized and hostile requests (WINDLASS_HOSTILE_REQUESTS, 400): right status codes, no crash, no hang, and
+"""Malformed, cut, oversized and hostile requests (WINDLASS_HOSTILE_REQUESTS, 300): right status codes, no crash, no hang, and
 the neighbours' answers unchanged."""
 import json
 import os
@@ -10,7 +10,7 @@ import unittest
 
 import harness
 
-COUNT = int(os.environ.get("WINDLASS_HOSTILE_REQUESTS", "400"))
+COUNT = int(os.environ.get("WINDLASS_HOSTILE_REQUESTS", "300"))
 NEIGHBOUR = {"prompt": [5, 6, 7], "max_tokens": 100, "ignore_eos": True, "temperature": 0}
 STATUSES = {200, 400, 401, 404, 405, 408, 413, 429, 431, 501, 503, 504}
 

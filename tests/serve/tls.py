@@ -7,14 +7,14 @@ import ssl
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 import harness
 
 try:
-    import httpx
     import openai
 except ImportError:
-    harness.skip_all("needs the Python packages openai and httpx; tests/run.sh installs them")
+    harness.skip_all("needs the Python package openai; tests/run.sh installs it")
 if not shutil.which("openssl"):
     harness.skip_all("needs the program openssl to make a certificate")
 
@@ -39,7 +39,7 @@ class Tls(unittest.TestCase):
 
     def client(self, certificate=None):
         trusted = ssl.create_default_context(cafile=certificate or self.certificate)
-        return openai.OpenAI(base_url=self.server.base_url, api_key=self.server.key, max_retries=0, http_client=httpx.Client(verify=trusted))
+        return openai.OpenAI(base_url=self.server.base_url, api_key=self.server.key, max_retries=0, http_client=openai.DefaultHttpxClient(verify=trusted))
 
     def test_the_openai_package_over_https(self):
         client = self.client()
@@ -62,7 +62,7 @@ class Tls(unittest.TestCase):
                                   f"Authorization: Bearer {self.server.key}", f"{self.server.base_url}/models", f"{self.server.base_url}/models"],
                                  capture_output=True, text=True)
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertEqual(run.stdout.count('"tiny"'), 2)
+            self.assertEqual(run.stdout.count('"object":"list"'), 2)
         run = subprocess.run(["curl", "-sS", "--max-time", "20", f"{self.server.base_url}/models"], capture_output=True, text=True)
         self.assertEqual(run.returncode, 60)  # a certificate that nobody trusts
 
@@ -99,10 +99,11 @@ class Tls(unittest.TestCase):
         stream = self.client().completions.create(model="tiny", prompt="x", max_tokens=1000, stream=True, extra_body={"ignore_eos": True})
         next(iter(stream))
         stream.close()
-        metrics = httpx.Client(verify=ssl.create_default_context(cafile=self.certificate), headers={"Authorization": f"Bearer {self.server.key}"})
+        metrics = urllib.request.Request(self.server.base_url.removesuffix("/v1") + "/metrics", headers={"Authorization": f"Bearer {self.server.key}"})
 
         def running():
-            text = metrics.get(self.server.base_url.removesuffix("/v1") + "/metrics").text
+            with urllib.request.urlopen(metrics, context=ssl.create_default_context(cafile=self.certificate), timeout=20) as response:
+                text = response.read().decode()
             return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith("vllm:num_requests_running{"))
         harness.wait_until(lambda: running() == 0, 5, "the request's end")
 
