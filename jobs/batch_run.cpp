@@ -154,8 +154,11 @@ void BatchRun::announce() const {
                 setup_->engine ? text(" for ", setup_->kv_tokens(), " tokens") : ""));
   if (cluster_ && recovery_of(process_environment()) == Recovery::off)
     log_info(
-        "started without recovery: the death of a rank ends the job, and the same command goes on from there; "
-        "windlass launch, or mpirun --enable-recovery (Open MPI 5: --with-ft ulfm), lets the others go on at once");
+        text("started without recovery: the death of a rank ends the job, and the same command goes on from there; ",
+             mpi_flavor() == MpiFlavor::mpich
+                 ? "MPICH has no other way"
+                 : "windlass launch, or mpirun --enable-recovery (Open MPI 5: --with-ft ulfm), lets the others go on "
+                   "at once"));
   if (cluster_)
     log_info(to_text(plan_.layout, plan_.map) +
              (cluster_->transport_name().empty() ? "" : "KV moves by " + cluster_->transport_name()));

@@ -228,8 +228,6 @@ int launch_command(std::vector<std::string> const& words) {
   bool const is_batch = program[1] == "batch";  // a mistake is told once, before anything starts
   if (is_batch && !parse_batch_options({program.begin() + 2, program.end()})) return exit_done;
   log_info(line);
-  if (launch.request.flavor == MpiFlavor::mpich && launch.request.ranks > 1)
-    log_info("under MPICH the death of one rank ends the whole job; the same command goes on from there");
   return run(launch);
 }
 
