@@ -110,9 +110,46 @@ class Search {
     return cluster;
   }
 
+  /// What one role's instances were pressed by.
+  struct Pressure {
+    double busy = 0;       ///< share of the time while requests came, at most 1
+    bool is_full = false;  ///< a pool had no room for one more request
+  };
+
+  struct Ended {
+    std::vector<RequestOutcome> outcomes;
+    Pressure prefill, decode;  ///< colocated: both the same; elastic: nothing
+  };
+
+  Ended run(RankedLayout const& layout, double rate) const {
+    Workload const workload = problem_.workload(rate);
+    if (layout.kind == LayoutKind::elastic) return {simulate(elastic_unit(layout), workload).outcomes, {}, {}};
+    auto const cluster = unit(layout);
+    auto report = simulate(cluster, workload);
+    Ended ended{std::move(report.outcomes), {}, {}};
+    double const time_us = double(std::max<Microseconds>(1, workload.back().arrival_us));
+    for (std::size_t i = 0; i < cluster.instances.size(); ++i) {
+      bool const decodes = cluster.instances[i].role == SimRole::decode;
+      Pressure& pressure = decodes ? ended.decode : ended.prefill;
+      pressure.busy = std::max(pressure.busy, std::min(1.0, double(report.use[i].busy_us) / time_us));
+      pressure.is_full |= report.use[i].peak_kv_tokens + longest_ > cluster.instances[i].kv_tokens;
+    }
+    if (cluster.instances.front().role == SimRole::mixed) ended.decode = ended.prefill;
+    return ended;
+  }
+
   std::vector<RequestOutcome> outcomes(RankedLayout const& layout, double rate) const {
-    if (layout.kind == LayoutKind::elastic) return simulate(elastic_unit(layout), problem_.workload(rate)).outcomes;
-    return simulate(unit(layout), problem_.workload(rate)).outcomes;
+    return run(layout, rate).outcomes;
+  }
+
+  static std::string cause_of(RankedLayout const& layout, Ended const& ended) {
+    bool const apart = layout.kind == LayoutKind::pair_in_node || layout.kind == LayoutKind::apart;
+    if (layout.kind == LayoutKind::elastic) return "";
+    if (layout.limit == "TPOT") return apart ? "steps of so many sequences" : "prompts delay running answers";
+    constexpr double always = 0.85;
+    if (ended.decode.is_full) return "no KV memory left for decoding";
+    if (ended.prefill.busy >= always) return apart ? "prefill is always busy" : "instances are always busy";
+    return "prompts wait for each other";
   }
 
   double goodput(PipelineCluster const& cluster, ServiceLevel level) const {
@@ -132,14 +169,15 @@ class Search {
 
   void describe(RankedLayout& layout) const {
     double const rate = layout.goodput_per_gpu * layout.gpus;
-    auto const use = [&](double at_rate) {
-      auto const ended = outcomes(layout, at_rate);
+    auto const use = [&](std::vector<RequestOutcome> const& ended) {
       return std::pair(percentile(ttfts_ms(ended), problem_.target) / problem_.level.ttft_ms,
                        percentile(tpots_ms(ended), problem_.target) / problem_.level.tpot_ms);
     };
-    std::tie(layout.ttft_use, layout.tpot_use) = use(rate);
-    auto const [ttft, tpot] = use(rate * 1.1);
+    std::tie(layout.ttft_use, layout.tpot_use) = use(outcomes(layout, rate));
+    Ended const beyond = run(layout, rate * 1.1);
+    auto const [ttft, tpot] = use(beyond.outcomes);
     layout.limit = ttft >= tpot ? "TTFT" : "TPOT";
+    layout.cause = cause_of(layout, beyond);
     layout.units = gpus() / layout.gpus;
   }
 

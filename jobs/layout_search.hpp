@@ -40,7 +40,8 @@ struct RankedLayout {
   int units = 1;                                    ///< that the cluster holds
   double goodput_per_gpu = 0;                       ///< requests/s within the levels
   double ttft_use = 0, tpot_use = 0;                ///< P90 over the limit, at the goodput
-  std::string limit;                                ///< what breaks first beyond it
+  std::string limit{};                              ///< what breaks first beyond it: "TTFT" or "TPOT"
+  std::string cause{};                              ///< why, in words; empty: not known
 };
 
 /// Colocated degrees with whole and with cut prompts, prefill-decode pairs inside nodes, both phases apart on any

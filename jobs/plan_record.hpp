@@ -20,6 +20,12 @@ class PlanFile final : public PlanLog {
   void add(StepBatchingInput const& in, StepBatchingPlan const& plan) override;
   void add(DispatchInput const& in, DispatchPlan const& plan) override;
   void add(FailureInput const& in, FailurePlan const& plan) override;
+  void add(LayoutInput const& in, LayoutPlan const& plan) override;
+  void add(WalltimeInput const& in, WalltimePlan const& plan) override;
+  void add(SaveInput const& in, SavePlan const& plan) override;
+  void add(RequeueInput const& in, RequeueChoice const& plan) override;
+  void add(WaitingUsers const& in, FairTurn const& plan) override;
+  void add(DeadlineInput const& in, DeadlinePlan const& plan) override;
 
  private:
   void write(std::string const& line);

@@ -92,7 +92,7 @@ void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCl
 int devices_of(SimCluster const& cluster, JsonFields const& fields) {
   if (auto const* machines = std::get_if<MachineCluster>(&cluster)) return int(machines->machines.size());
   if (auto const* caches = std::get_if<CacheCluster>(&cluster))
-    return int(caches->prefill_instances + caches->decode_instances);
+    return int(caches->prefill_instances * caches->stages + caches->decode_instances);
   if (auto const* elastic = std::get_if<ElasticCluster>(&cluster)) return int(elastic->degree_times.size());
   if (auto const* meshes = std::get_if<MeshCluster>(&cluster)) {
     int gpus = 0;
@@ -215,6 +215,12 @@ std::vector<CacheTier> read_tiers(JsonFields const& fields) {
   return tiers;
 }
 
+void read_stages(JsonFields const& fields, CacheCluster& cluster) {
+  cluster.stages = int(fields.integer_or("stages", 1, {1, 1e3}));
+  cluster.chunk_tokens = fields.integer_or("prefill_chunk_tokens", 2048, count_limits);
+  cluster.hop_us = fields.number_or("hop_us", 0, not_negative);
+}
+
 SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   fields.only({"kind",
                "name",
@@ -237,6 +243,9 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
                "decode_duration_s",
                "seed",
                "devices",
+               "stages",
+               "prefill_chunk_tokens",
+               "hop_us",
                "tiers"});
   auto const prefill = fields.numbers("prefill_us", 3), step = fields.numbers("step_us", 3);
   CacheCluster cluster{
@@ -260,6 +269,7 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
       .decode_duration_us = Microseconds(fields.number_or("decode_duration_s", 0, not_negative) * 1e6),
       .seed = std::uint64_t(fields.integer_or("seed", 0, not_negative))};
   cluster.tiers = read_tiers(fields);
+  read_stages(fields, cluster);
   std::string const router = fields.text_or("router", "prompt-tree");
   if (router == "random") cluster.choice = PrefillChoice::random;
   if (router == "session") cluster.choice = PrefillChoice::session;

@@ -79,12 +79,13 @@ ModelMesh mesh_of(PlacedMesh const& placed, MeshProblem const& problem, Sharing 
     free_gb -= model.weights_gb() / placed.gpus + activation_gb + process_gb;
     bool const shares = sharing == Sharing::shares;
     auto const shape = shape_of(model.billions);
-    mesh.models.push_back({.model = std::int32_t(each.model),
-                           .times = std::make_shared<SharedStepTimes>(model.profile->at(placed.gpus)),
-                           .rate_per_s = model.rate,
-                           .blocks_per_block = std::llround(shape.layers * shape.hidden / 128 / placed.gpus),
-                           .prefill_parts = shares ? prefill_parts_of(model.billions) : 10,
-                           .decode_parts = shares ? each.sm_percent / 10 : 10});
+    mesh.models.push_back(
+        {.model = std::int32_t(each.model),
+         .times = std::make_shared<SharedStepTimes>(model.profile->at(placed.gpus), model.overhead_us_per_sequence()),
+         .rate_per_s = model.rate,
+         .blocks_per_block = std::llround(shape.layers * shape.hidden / 128 / placed.gpus),
+         .prefill_parts = shares ? prefill_parts_of(model.billions) : 10,
+         .decode_parts = shares ? each.sm_percent / 10 : 9});
   }
   mesh.head_blocks = std::max<std::int64_t>(1, std::int64_t(free_gb * 1e9 / head_block_bytes));
   return mesh;
@@ -123,7 +124,8 @@ SimCluster read_meshes(JsonFields const& fields, ServiceGoal const&) {
                                                                       {"round-robin", SchedulingRule::round_robin},
                                                                       {"first-come", SchedulingRule::first_come}}),
                       .quotas = fields.choice_or<QuotaRule>(
-                          "quotas", QuotaRule::adapted, {{"adapted", QuotaRule::adapted}, {"fixed", QuotaRule::fixed}}),
+                          "quotas", QuotaRule::adapted,
+                          {{"adapted", QuotaRule::adapted}, {"fixed", QuotaRule::fixed}, {"none", QuotaRule::none}}),
                       .mean_tokens = problem.models.front().prompt_tokens + problem.models.front().output_tokens};
   Sharing const sharing = placement == Placement::multiplexed ? Sharing::shares : Sharing::takes_turns;
   if (sharing == Sharing::takes_turns) cluster.overload_parts = 0;

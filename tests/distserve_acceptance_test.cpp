@@ -136,10 +136,10 @@ TEST(DistServeGoldens, FixedArrivalsGiveTheReSimulatedMeans) {
 }
 
 TEST(DistServeArtifact, SearchOnFourGpusPrefersTwoWayPrefillAndOneDecode) {
-  // 300 requests of a stand-in for ShareGPT: one search scatters by +-0.3 between seeds, so several are asked
+  // the artifact's 300 requests, of a stand-in for ShareGPT: one search scatters by +-0.3 between seeds
   PairedDegree const published{1, {2, 1}, {1, 1}};
   int wins = 0;
-  double sum = 0, least = 5;
+  double sum = 0;
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
     auto const plan = search_pairs({.model = ProfiledModel::opt_13b,
                                     .level = {.ttft_ms = 200, .tpot_ms = 100},
@@ -150,12 +150,35 @@ TEST(DistServeArtifact, SearchOnFourGpusPrefersTwoWayPrefillAndOneDecode) {
     ASSERT_EQ(plan.stop, PlacementStop::found);
     if (plan.ranked[0].degree == published) ++wins;
     for (RankedPair const& pair : plan.ranked)
-      if (pair.degree == published) sum += pair.goodput_per_gpu, least = std::min(least, pair.goodput_per_gpu);
+      if (pair.degree == published) sum += pair.goodput_per_gpu;
   }
 
   EXPECT_GE(wins, 10);               // of 12
-  EXPECT_NEAR(sum / 12, 1.72, 0.3);  // re-simulated with the same stand-in
-  EXPECT_NEAR(least, 1.56, 0.01);    // published for the real ShareGPT; within what the seeds give
+  EXPECT_NEAR(sum / 12, 1.72, 0.3);  // re-simulated with the same stand-in; published for the real ShareGPT: 1.56
+}
+
+TEST(DistServeArtifact, LongRunsGiveTheirFiguresForEverySeed) {
+  // 1,500 requests: then the queue of one decode GPU has time to grow, and a second one for decoding pays
+  PairedDegree const pairs[] = {
+      {1, {2, 1}, {1, 1}}, {1, {2, 1}, {2, 1}}, {1, {1, 2}, {1, 1}}, {1, {1, 1}, {1, 1}}};  // the first: published
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    std::vector<double> rates;
+    for (PairedDegree const& pair : pairs)
+      rates.push_back(goodput_per_gpu({.model = ProfiledModel::opt_13b,
+                                       .level = {.ttft_ms = 200, .tpot_ms = 100},
+                                       .rule = AttainmentRule::separate,
+                                       .requests = 1'500,
+                                       .seed = seed,
+                                       .lengths = share_gpt_lengths(),
+                                       .tolerance_per_gpu = 0.04},
+                                      *distserve_pair(ProfiledModel::opt_13b, pair), pair.gpus())
+                          .rate);
+
+    EXPECT_NEAR(rates[0], 1.56, 0.3) << seed;  // published
+    EXPECT_NEAR(rates[1], 1.56, 0.3) << seed;  // re-simulated
+    EXPECT_GT(rates[0], rates[2]) << seed;
+    EXPECT_GT(rates[2], rates[3]) << seed;
+  }
 }
 
 double figure_1_rate(SimRole what) {

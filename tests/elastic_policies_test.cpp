@@ -8,6 +8,8 @@
 #include <set>
 
 #include "src/policy/elastic_batching.hpp"
+#include "src/policy/elastic_dispatch.hpp"
+#include "src/policy/elastic_scaling.hpp"
 #include "src/policy/memory_peak.hpp"
 #include "src/policy/token_retention.hpp"
 #include "src/sim/random.hpp"
@@ -187,6 +189,68 @@ TEST(MemoryPeak, CountsWhoStillRunsWhenEachOneEnds) {
   EXPECT_EQ(plan.peak_tokens, 220);  // both have grown by 10 when the first ends; alone the other holds 150
   EXPECT_EQ(plan.stop, MemoryPeakStop::fits);
   EXPECT_EQ(plan_memory_peak({.sequences = sequences, .capacity_tokens = 219}).stop, MemoryPeakStop::would_exceed);
+}
+
+ElasticDispatchInput two_prompts(std::span<GrowingSequence const> waiting) {
+  return {.waiting = waiting,
+          .running = {},
+          .capacity_tokens = 10'000,
+          .free_tokens = 10'000,
+          .time = {.base_us = 0, .per_token_us = 1, .per_square_us = 0},
+          .max_prefill_us = 5'000,
+          .overtaken = 0,
+          .max_overtaking = 2};
+}
+
+TEST(ElasticDispatch, PassesAPromptThatDoesNotFitForABoundedNumberOfRounds) {
+  GrowingSequence const waiting[] = {{.used_tokens = 12'000, .remaining_tokens = 10},
+                                     {.used_tokens = 1'000, .remaining_tokens = 10}};
+  auto in = two_prompts(waiting);
+
+  for (std::int32_t round = 1; round <= 2; ++round) {
+    auto const plan = plan_elastic_dispatch(in);
+    EXPECT_EQ(plan.chosen, std::vector<std::size_t>{1});
+    EXPECT_EQ(plan.overtaken, round);
+    EXPECT_EQ(plan.stop, ElasticDispatchStop::some_passed);
+    in.overtaken = plan.overtaken;
+  }
+  auto const plan = plan_elastic_dispatch(in);
+  EXPECT_TRUE(plan.chosen.empty());
+  EXPECT_EQ(plan.stop, ElasticDispatchStop::must_not_overtake);
+}
+
+TEST(ElasticDispatch, StartsNoMoreTogetherThanTheirPrefillMayLast) {
+  GrowingSequence const waiting[] = {{.used_tokens = 6'000, .remaining_tokens = 10},
+                                     {.used_tokens = 100, .remaining_tokens = 10}};
+
+  auto const plan = plan_elastic_dispatch(two_prompts(waiting));
+
+  EXPECT_EQ(plan.chosen, std::vector<std::size_t>{0});  // longer than allowed, so alone
+}
+
+TEST(ElasticDispatch, CountsWhatRunningSequencesWillStillHold) {
+  GrowingSequence const waiting[] = {{.used_tokens = 4'000, .remaining_tokens = 10}},
+                        running[] = {{.used_tokens = 4'000, .remaining_tokens = 3'000}};
+  auto in = two_prompts(waiting);
+  in.running = running;
+  in.capacity_tokens = 8'000;
+  in.free_tokens = 4'000;  // the prompt fits; what both will generate does not
+
+  EXPECT_EQ(plan_elastic_dispatch(in).stop, ElasticDispatchStop::nothing_fits);
+}
+
+TEST(ElasticScaling, AddsForComputeAndForMemoryWhatIsIdle) {
+  ElasticScalingInput in{
+      .sequences = 100, .instances = 1, .free_tokens = 100, .idle_instances = 3, .instance_tokens = 40};
+  EXPECT_EQ(plan_elastic_scaling(in).stop, ElasticScalingStop::enough);
+
+  in.sequences = 101;
+  EXPECT_EQ(plan_elastic_scaling(in).added, 1);
+  in.free_tokens = 11;  // 90 tokens lack: three pools
+  EXPECT_EQ(plan_elastic_scaling(in).added, 3);
+  EXPECT_EQ(plan_elastic_scaling(in).stop, ElasticScalingStop::for_memory);
+  in.idle_instances = 0;
+  EXPECT_EQ(plan_elastic_scaling(in).stop, ElasticScalingStop::nothing_idle);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "jobs/sim_files.hpp"
+#include "src/policy/pipeline_prefill.hpp"
 #include "src/sim/cache_cluster.hpp"
 #include "src/sim/prefix_cache.hpp"
 #include "tests/trace_data.hpp"
@@ -107,6 +108,22 @@ TEST(MooncakeTable1, HitsOfSyntheticConversationsEqualAPlainCount) {
       EXPECT_EQ(hits(workload, capacity, rule), plain_hits(workload, capacity, rule)) << capacity;
 }
 
+TEST(MooncakeTable1, HitsOfTheConversationTracesBeginningEqualAPlainCount) {
+  auto const workload = read_mooncake_trace(WINDLASS_SOURCE_DIR "/inputs/traces/mooncake_conversation_400.jsonl");
+  ASSERT_EQ(workload.size(), 400u);
+
+  for (EvictionRule const rule : all_rules) {
+    std::int64_t previous = blocks_of(workload);
+    for (std::size_t const capacity : {1'000'000u, 3'000u, 1'000u, 300u, 30u}) {
+      std::int64_t const counted = hits(workload, capacity, rule);
+      EXPECT_EQ(counted, plain_hits(workload, capacity, rule)) << capacity;
+      EXPECT_LE(counted, previous) << capacity;
+      previous = counted;
+    }
+    EXPECT_GT(hits(workload, 1'000'000, rule), 0);
+  }
+}
+
 TEST(MooncakeTable1, HitsOfTheConversationTraceEqualAPlainCount) {
   auto const trace = trace_file("mooncake_conversation.jsonl");
   if (!trace) GTEST_SKIP() << "needs WINDLASS_DATA with mooncake_conversation.jsonl";
@@ -171,6 +188,60 @@ TEST(MooncakeFigure8, TheOrderHoldsOnTheConversationTrace) {
   if (!trace) GTEST_SKIP() << "needs WINDLASS_DATA with mooncake_conversation.jsonl";
 
   expect_router_order(read_mooncake_trace(*trace));
+}
+
+TEST(MooncakeSection51, AGroupOfNodesPrefillsALongPromptInChunksAndAShortOneAsBefore) {
+  PrefillEstimate const prefill{.base_us = 10'000, .per_token_us = 112, .per_square_us = 1.05e-3};
+  auto const plan = [&](std::int64_t prompt, std::int64_t cached, int stages) {
+    return plan_pipeline_prefill({.prompt_tokens = prompt,
+                                  .cached_tokens = cached,
+                                  .stages = stages,
+                                  .chunk_tokens = 2'048,
+                                  .prefill = prefill,
+                                  .hop_us = 500});
+  };
+
+  auto const short_prompt = plan(1'000, 0, 4), long_prompt = plan(65'536, 0, 4), cached = plan(65'536, 63'488, 4);
+
+  EXPECT_EQ(short_prompt.stop, PipelinePrefillStop::one_chunk);
+  EXPECT_NEAR(short_prompt.first_token_us, prefill.at(1'000, 0) + 3 * 500, 1e-6);
+  EXPECT_EQ(long_prompt.chunks, 32);
+  EXPECT_LT(long_prompt.first_token_us, 0.35 * prefill.at(65'536, 0));  // four nodes: a quarter, and the way through
+  EXPECT_GT(long_prompt.first_token_us, 0.25 * prefill.at(65'536, 0));
+  EXPECT_EQ(cached.chunks, 1);
+  EXPECT_NEAR(cached.stage_us, prefill.at(65'536, 63'488) / 4, 1e-6);
+}
+
+TEST(MooncakeSection51, EqualChunksTakeTheClosedFormOfAPipeline) {
+  PrefillEstimate const linear{.base_us = 0, .per_token_us = 100, .per_square_us = 0};
+
+  auto const plan = plan_pipeline_prefill({.prompt_tokens = 8'000,
+                                           .cached_tokens = 0,
+                                           .stages = 4,
+                                           .chunk_tokens = 1'000,
+                                           .prefill = linear,
+                                           .hop_us = 70});
+
+  double const part_us = 1'000 * 100.0 / 4;
+  EXPECT_NEAR(plan.first_token_us, 8 * part_us + 3 * (part_us + 70), 1e-6);
+  EXPECT_NEAR(plan.stage_us, 8 * part_us, 1e-6);
+}
+
+TEST(MooncakeSection51, GroupsAnswerLongPromptsEarlierThanAsManySingleNodes) {
+  auto const lengths = [](RandomStream& random) {
+    return TokenLengths{std::int32_t(16'000 + random.below(48'000)), 50};
+  };
+  auto const workload =
+      make_workload({.requests = 400, .arrivals = {.rate_per_s = 0.4}, .lengths = lengths, .seed = 1});
+  auto single = eight_and_eight();
+  auto groups = single;
+  groups.prefill_instances = 2;
+  groups.stages = 4;
+
+  auto const apart = ttfts_ms(simulate(single, workload).outcomes),
+             together = ttfts_ms(simulate(groups, workload).outcomes);
+
+  EXPECT_LT(mean(together), 0.6 * mean(apart));
 }
 
 /// Prefill and decode both near saturation.

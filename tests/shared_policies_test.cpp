@@ -55,7 +55,8 @@ TEST(ChunkAttentionTable87, KvBytesOf32SequencesWithASharedSystemPrompt) {
 
 MultiplexQueue busy_model() {
   return {.waiting_prompts = 4,
-          .oldest_arrival_us = 0,
+          .oldest_waiting_us = 0,
+          .oldest_running_us = 0,
           .decoding_sequences = 8,
           .prefill_runs = false,
           .decode_runs = false,
@@ -96,14 +97,49 @@ TEST(MultiplexSchedule, AModelThatWaitsForCacheOnlyDecodes) {
   EXPECT_EQ(plan.jobs[0].phase, JobPhase::decode);
 }
 
+MultiplexSchedulePlan first_come(std::span<MultiplexQueue const> models) {
+  return plan_multiplex_schedule({.rule = SchedulingRule::first_come, .models = models, .ledger = {}});
+}
+
 TEST(MultiplexSchedule, FirstComeServesTheOldestRequestsModel) {
   MultiplexQueue models[] = {busy_model(), busy_model()};
-  models[0].oldest_arrival_us = 9;
+  models[0].oldest_waiting_us = 9;
+  models[1].oldest_running_us = 5;
 
-  auto const plan = plan_multiplex_schedule({.rule = SchedulingRule::first_come, .models = models, .ledger = {}});
+  auto const plan = first_come(models);
 
-  ASSERT_FALSE(plan.jobs.empty());
+  ASSERT_EQ(plan.jobs.size(), 2u);
+  EXPECT_EQ(plan.jobs[0].phase, JobPhase::prefill);
   EXPECT_EQ(plan.jobs[0].model, 1u);
+  EXPECT_EQ(plan.jobs[1].phase, JobPhase::decode);
+  EXPECT_EQ(plan.jobs[1].model, 0u);
+}
+
+TEST(MultiplexSchedule, FirstComeLetsNobodyPrefillBeforeTheOldestRequest) {
+  MultiplexQueue models[] = {busy_model(), busy_model()};
+  models[0].waiting_prompts = 0;  // its quota is full; its oldest request still waits
+  models[1].oldest_waiting_us = 9;
+
+  auto const plan = first_come(models);
+
+  for (StartedJob const& job : plan.jobs) EXPECT_EQ(job.phase, JobPhase::decode);
+}
+
+TEST(MultiplexSchedule, RoundRobinKeepsTheTurnOfAPrefillThatFindsNoShare) {
+  MultiplexQueue models[] = {busy_model(), busy_model()};
+  models[0].prefill_parts = 10;
+  models[0].decode_runs = true;
+  models[1].prefill_parts = 3;
+  ShareLedger const ledger{.free_parts = 6, .single_parts = 4, .overload_parts = 2};
+
+  auto const turns = plan_multiplex_schedule({.rule = SchedulingRule::round_robin, .models = models, .ledger = ledger});
+  auto const adaptive =
+      plan_multiplex_schedule({.rule = SchedulingRule::prefill_first, .models = models, .ledger = ledger});
+
+  EXPECT_TRUE(turns.jobs.empty());
+  EXPECT_EQ(turns.stop, MultiplexScheduleStop::prefill_waits_for_share);
+  ASSERT_FALSE(adaptive.jobs.empty());
+  EXPECT_EQ(adaptive.jobs[0].model, 1u);
 }
 
 TEST(Quota, MovesBlocksFromIdleToBusyModelsAndLosesNone) {

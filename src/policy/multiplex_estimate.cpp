@@ -78,8 +78,7 @@ struct StepTimes {
 StepTimes times_at(MultiplexModel const& model, Costs const& costs, double batch) {
   auto const& batches = costs.decode.batch;
   auto const i = std::size_t(std::lower_bound(batches.begin(), batches.end(), batch) - batches.begin());
-  double const overhead_s = model.billions == 7 ? 1e-4 : model.billions == 13 ? 8e-5 : 7e-5;  // scheduling, a sequence
-  return {at(costs.prefill, i, batch), at(costs.decode, i, batch) + overhead_s * batch};
+  return {at(costs.prefill, i, batch), at(costs.decode, i, batch) + model.overhead_us_per_sequence() * 1e-6 * batch};
 }
 
 bool keeps_up(double throughput, double rate) { return throughput + std::min(0.5, throughput * 0.1) > rate; }

@@ -31,6 +31,8 @@ struct MultiplexModel {
 
   double weights_gb() const { return 2.0 * billions; }
   int least_gpus() const { return billions >= 65 ? 4 : billions >= 30 ? 2 : 1; }
+  /// What scheduling adds to a decode step for each sequence, as MuxServe's authors measured it.
+  double overhead_us_per_sequence() const { return billions <= 7 ? 100 : billions <= 13 ? 80 : 70; }
   int size_scale() const { return billions >= 65 ? 8 : billions >= 30 ? 4 : billions >= 13 ? 2 : 1; }
 };
 

@@ -7,9 +7,12 @@
 namespace windlass {
 namespace {
 
+bool wants_prefill(MultiplexQueue const& model) {
+  return model.waiting_prompts > 0 && !model.prefill_runs && !model.waits_for_cache;
+}
+
 bool can_prefill(MultiplexQueue const& model, ShareLedger const& ledger) {
-  return model.waiting_prompts > 0 && !model.prefill_runs && !model.waits_for_cache &&
-         ledger.can_take(model.prefill_parts);
+  return wants_prefill(model) && ledger.can_take(model.prefill_parts);
 }
 
 bool can_decode(MultiplexQueue const& model, ShareLedger const& ledger) {
@@ -51,18 +54,43 @@ class Schedule {
     (prefill ? plan_.next_prefill : plan_.next_decode) = (model + 1) % count();
   }
 
+  bool prefill_runs() const {
+    return std::any_of(in_.models.begin(), in_.models.end(), [](auto const& model) { return model.prefill_runs; });
+  }
+
   void prefill_first() {
-    bool runs = false, ready = false;
+    bool runs = prefill_runs();
     for (std::size_t i = 0; i < count(); ++i) {
       std::size_t const model = (in_.next_prefill + i) % count();
-      MultiplexQueue const& queue = in_.models[model];
-      runs = runs || queue.prefill_runs;
-      ready = ready || (queue.waiting_prompts > 0 && !queue.waits_for_cache);
-      if (!can_prefill(queue, ledger_)) continue;
+      if (!can_prefill(in_.models[model], ledger_)) continue;
       start(model, JobPhase::prefill);
       runs = true;
     }
-    if (!runs && ready) {  // decodes would take the share that the prefill waits for
+    decode_in_turn(runs);
+  }
+
+  void round_robin() {
+    bool runs = prefill_runs();
+    for (std::size_t i = 0; i < count(); ++i) {
+      std::size_t const model = (in_.next_prefill + i) % count();
+      MultiplexQueue const& queue = in_.models[model];
+      if (!wants_prefill(queue)) continue;
+      if (!ledger_.can_take(queue.prefill_parts)) {
+        plan_.next_prefill = model;
+        break;
+      }
+      start(model, JobPhase::prefill);
+      runs = true;
+    }
+    decode_in_turn(runs);
+  }
+
+  /// Decodes do not take the share that a prefill waits for while no prefill runs.
+  void decode_in_turn(bool prefill_runs) {
+    bool const ready = std::any_of(in_.models.begin(), in_.models.end(), [](auto const& model) {
+      return model.waiting_prompts > 0 && !model.waits_for_cache;
+    });
+    if (!prefill_runs && ready) {
       plan_.stop = MultiplexScheduleStop::prefill_waits_for_share;
       return;
     }
@@ -72,24 +100,32 @@ class Schedule {
     }
   }
 
-  void start_either(std::size_t model) {
-    if (can_prefill(in_.models[model], ledger_))
-      start(model, JobPhase::prefill);
-    else if (can_decode(in_.models[model], ledger_))
-      start(model, JobPhase::decode);
-  }
-
-  void round_robin() {
-    for (std::size_t i = 0; i < count(); ++i) start_either((in_.next_prefill + i) % count());
+  /// Models by the arrival that `oldest` names, without those that have none.
+  std::vector<std::size_t> by_age(Microseconds MultiplexQueue::*oldest) const {
+    std::vector<std::size_t> order;
+    for (std::size_t model = 0; model < count(); ++model)
+      if (in_.models[model].*oldest != never_us) order.push_back(model);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return in_.models[a].*oldest < in_.models[b].*oldest; });
+    return order;
   }
 
   void first_come() {
-    std::vector<std::size_t> order(count());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-      return in_.models[a].oldest_arrival_us < in_.models[b].oldest_arrival_us;
-    });
-    for (std::size_t const model : order) start_either(model);
+    auto const waiting = by_age(&MultiplexQueue::oldest_waiting_us),
+               running = by_age(&MultiplexQueue::oldest_running_us);
+    bool const lacks_cache = !running.empty() && in_.models[running.front()].waits_for_cache;
+    if (!waiting.empty() && !prefill_runs() && !lacks_cache && wants_prefill(in_.models[waiting.front()])) {
+      if (!ledger_.can_take(in_.models[waiting.front()].prefill_parts)) {
+        plan_.stop = MultiplexScheduleStop::prefill_waits_for_share;
+        return;
+      }
+      start(waiting.front(), JobPhase::prefill);
+    }
+    for (std::size_t const model : running) {
+      if (in_.models[model].decode_runs) continue;
+      if (!can_decode(in_.models[model], ledger_)) return;
+      start(model, JobPhase::decode);
+    }
   }
 
   MultiplexScheduleInput const& in_;

@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "src/core/clock.hpp"
+
 namespace windlass {
 
 /// Ten parts of the SMs; each may be owned by two jobs at most.
@@ -19,14 +21,17 @@ struct ShareLedger {
 };
 
 enum class SchedulingRule : std::uint8_t {
-  first_come,     ///< the model whose oldest request waits longest, prefill before decode
-  round_robin,    ///< model after model, its prefill or else its decode
-  prefill_first,  ///< ADBS: no decode starts while a prefill could
+  /// One prefill at a time, of the model whose request waits longest: where that one may not start, no other does.
+  /// Then decodes, the model with the oldest sequence first, up to the first that finds no share.
+  first_come,
+  round_robin,    ///< prefills model after model; the first that finds no share keeps its turn. Then decodes in turn
+  prefill_first,  ///< ADBS: as round_robin, but a prefill that finds no share does not hold back the others'
 };
 
 struct MultiplexQueue {
-  std::int64_t waiting_prompts;    ///< that fit one batch and the quota
-  std::int64_t oldest_arrival_us;  ///< of them
+  std::int64_t waiting_prompts;               ///< that fit one batch, the pool and the quota
+  Microseconds oldest_waiting_us = never_us;  ///< arrival of the first that waits, fitting or not; never_us: none does
+  Microseconds oldest_running_us = never_us;  ///< of the oldest sequence between two decode steps; never_us: none is
   std::int64_t decoding_sequences;
   bool prefill_runs, decode_runs;
   bool waits_for_cache;             ///< a decode of it ran out of blocks

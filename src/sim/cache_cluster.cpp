@@ -5,6 +5,7 @@
 
 #include "src/core/error.hpp"
 #include "src/policy/dispatch.hpp"
+#include "src/policy/pipeline_prefill.hpp"
 #include "src/sim/event_queue.hpp"
 #include "src/sim/tiered_cache.hpp"
 
@@ -36,7 +37,7 @@ struct DecodeInstance {
 
 struct Flight {
   std::uint32_t prefill = 0, decode = 0;
-  Microseconds prefill_us = 0;  ///< what its prefill costs
+  Microseconds prefill_us = 0;  ///< what its prefill costs, on each stage
   std::int64_t new_tokens = 0;  ///< that it computes
   Microseconds decodes_from_us = 0;
   std::int32_t context = 0, steps_left = 0;
@@ -204,10 +205,11 @@ void Simulation::arrive(std::uint32_t request) {
   outcome.decode_steps = std::max(0, outcome.lengths.output_tokens - 1);
   RoutePlan const route = choose_prefill(request);
   std::uint32_t const decode = choose_decode(outcome.lengths.prompt_tokens);
-  if (admit(request, route, decode) == RejectionStop::admitted)
-    assign(request, route, decode);
-  else
-    outcome.end = RequestEnd::rejected_at_arrival;
+  RejectionStop const stop = admit(request, route, decode);
+  if (stop == RejectionStop::admitted) return assign(request, route, decode);
+  outcome.end = RequestEnd::rejected_at_arrival;
+  report_.rejected_for_prefill += stop == RejectionStop::prefill_overloaded;
+  report_.rejected_for_decode += stop == RejectionStop::decode_overloaded;
 }
 
 /// When the prefix is there: now, or when the holder has sent it.
@@ -278,9 +280,15 @@ void Simulation::assign(std::uint32_t request, RoutePlan const& routed, std::uin
   Flight& flight = flights_[request];
   flight.prefill = std::uint32_t(route.instance);
   flight.decode = decode;
-  flight.prefill_us =
-      std::llround(cluster_.prefill.at(double(assigned.lengths.prompt_tokens), double(route.cached_tokens)));
+  auto const pipeline = plan_pipeline_prefill({.prompt_tokens = assigned.lengths.prompt_tokens,
+                                               .cached_tokens = route.cached_tokens,
+                                               .stages = cluster_.stages,
+                                               .chunk_tokens = cluster_.chunk_tokens,
+                                               .prefill = cluster_.prefill,
+                                               .hop_us = cluster_.hop_us});
+  flight.prefill_us = std::llround(pipeline.stage_us);
   instance.free_us = std::max(std::max(instance.free_us, ready_us) + flight.prefill_us, loaded_us);
+  Microseconds const done_us = instance.free_us + std::llround(pipeline.first_token_us - pipeline.stage_us);
   flight.new_tokens = assigned.lengths.prompt_tokens - route.cached_tokens;
   if (cluster_.spans != nullptr)
     cluster_.spans->add({instance.free_us - flight.prefill_us,
@@ -288,16 +296,16 @@ void Simulation::assign(std::uint32_t request, RoutePlan const& routed, std::uin
                          std::uint32_t(route.instance),
                          0,
                          {.prompts = 1, .prompt_tokens = flight.new_tokens}},
-                        1);
+                        cluster_.stages);
   instance.queued_tokens += flight.new_tokens;
-  flight.decodes_from_us = instance.free_us;
+  flight.decodes_from_us = done_us;
   flight.context = assigned.lengths.prompt_tokens;
   flight.steps_left = report_.outcomes[request].decode_steps;
   active_.push_back(request);
   report_.prompt_blocks += std::int64_t(assigned.block_hashes.size());
   report_.hit_blocks += route.cached_tokens / cluster_.block_tokens;
   if (cluster_.kept != KeptKv::nothing) instance.cache.insert(assigned.block_hashes);
-  events_.add(instance.free_us, {EventKind::prefilled, std::uint32_t(route.instance), request});
+  events_.add(done_us, {EventKind::prefilled, std::uint32_t(route.instance), request});
 }
 
 void Simulation::finish_prefill(std::uint32_t request) {
@@ -311,7 +319,7 @@ void Simulation::finish_prefill(std::uint32_t request) {
   if (flight.steps_left == 0 || too_late) {
     outcome.end = flight.steps_left == 0 ? RequestEnd::completed : RequestEnd::rejected_after_prefill;
     outcome.finish_us = events_.now_us();
-    if (too_late) report_.wasted_prefill_us += flight.prefill_us;
+    if (too_late) report_.wasted_prefill_us += flight.prefill_us * cluster_.stages;
     std::erase(active_, request);
     return;
   }

@@ -35,7 +35,7 @@ struct CacheTier {
 
 struct CacheCluster {
   std::int64_t prefill_instances, decode_instances;
-  PrefillEstimate prefill;
+  PrefillEstimate prefill;  ///< of one node with all layers
   StepEstimate step;
   double kv_us_per_token;    ///< of a link between two instances
   std::int64_t layers = 80;  ///< KV leaves layer by layer: the last layer's is exposed
@@ -50,6 +50,9 @@ struct CacheCluster {
   ServiceLevel level{.ttft_ms = 1e12, .tpot_ms = 1e12};  ///< refused beyond it; TPOT limits the time of one step
   Microseconds decode_duration_us = 0;                   ///< t_d of predictive rejection
   std::uint64_t seed = 0;                                ///< of random choices
+  int stages = 1;                                        ///< nodes of a prefill instance, each with some of the layers
+  std::int64_t chunk_tokens = 2'048;                     ///< of a prompt that runs through the stages
+  double hop_us = 0;                                     ///< of a chunk's activations from one stage to the next
   SpanLog* spans = nullptr;                              ///< gets every step; outlives the run
 };
 
@@ -58,8 +61,9 @@ struct CacheReport {
   std::int64_t prompt_blocks = 0, hit_blocks = 0;  ///< whole blocks of prefilled prompts; those that needed no prefill
   std::vector<std::int64_t> tier_hit_blocks;       ///< of the hits: on the device, then by tier
   std::int64_t fetched_tokens = 0, replicated_tokens = 0, handoff_tokens = 0;
-  Microseconds wasted_prefill_us = 0;  ///< of prompts that were refused after prefill
-  std::vector<double> decode_loads;    ///< mean step over the limit, sampled every second while requests come
+  std::int64_t rejected_for_prefill = 0, rejected_for_decode = 0;  ///< at arrival: for which load
+  Microseconds wasted_prefill_us = 0;                              ///< of prompts that were refused after prefill
+  std::vector<double> decode_loads;  ///< mean step over the limit, sampled every second while requests come
 };
 
 /// Runs the workload to its end. Throws InputError without prefill or decode instances.

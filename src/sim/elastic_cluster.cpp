@@ -7,7 +7,8 @@
 #include <optional>
 
 #include "src/core/error.hpp"
-#include "src/policy/memory_peak.hpp"
+#include "src/policy/elastic_dispatch.hpp"
+#include "src/policy/elastic_scaling.hpp"
 #include "src/policy/token_retention.hpp"
 #include "src/sim/event_queue.hpp"
 
@@ -63,7 +64,7 @@ class Simulation {
  private:
   void arrive(std::uint32_t request);
   Instances idle_instances() const;
-  bool memory_fits(std::vector<std::uint32_t> const& chosen) const;
+  GrowingSequence growing(std::uint32_t request) const;
   std::vector<std::uint32_t> choose_prompts(Instances const& instances);
   double prefill_us(std::vector<std::uint32_t> const& prompts, std::size_t degree) const;
   bool start_prefills(Instances const& instances, std::optional<std::uint32_t> paused);
@@ -152,18 +153,11 @@ void Simulation::arrive(std::uint32_t request) {
   start_prefills(idle_instances(), std::nullopt);
 }
 
-bool Simulation::memory_fits(std::vector<std::uint32_t> const& chosen) const {
-  std::vector<GrowingSequence> all;
-  auto const add = [&](std::uint32_t request) {
-    Flight const& flight = flights_[request];
-    std::int64_t const generated = report_.outcomes[request].decode_steps - flight.steps_left;
-    all.push_back({.used_tokens = flight.context,
-                   .remaining_tokens = std::max<std::int64_t>(1, cluster_.predicted_output_tokens - generated)});
-  };
-  for (std::uint32_t const request : running_) add(request);
-  for (std::uint32_t const request : chosen) add(request);
-  std::int64_t const capacity = cluster_.kv_tokens * std::int64_t(work_.size());
-  return plan_memory_peak({.sequences = all, .capacity_tokens = capacity}).stop == MemoryPeakStop::fits;
+GrowingSequence Simulation::growing(std::uint32_t request) const {
+  Flight const& flight = flights_[request];
+  std::int64_t const generated = report_.outcomes[request].decode_steps - flight.steps_left;
+  return {.used_tokens = flight.context,
+          .remaining_tokens = std::max<std::int64_t>(1, cluster_.predicted_output_tokens - generated)};
 }
 
 double Simulation::prefill_us(std::vector<std::uint32_t> const& prompts, std::size_t degree) const {
@@ -177,28 +171,21 @@ double Simulation::prefill_us(std::vector<std::uint32_t> const& prompts, std::si
   return time.base_us + time.per_token_us * sum + time.per_square_us * squares;
 }
 
-/// First come, first served; a prompt that may not start now may be passed for a bounded number of rounds.
 std::vector<std::uint32_t> Simulation::choose_prompts(Instances const& instances) {
+  std::vector<GrowingSequence> waiting, running;
+  for (std::uint32_t const request : waiting_) waiting.push_back(growing(request));
+  for (std::uint32_t const request : running_) running.push_back(growing(request));
+  auto const plan = plan_elastic_dispatch({.waiting = waiting,
+                                           .running = running,
+                                           .capacity_tokens = cluster_.kv_tokens * std::int64_t(work_.size()),
+                                           .free_tokens = free_tokens(instances),
+                                           .time = cluster_.degree_times[instances.size() - 1],
+                                           .max_prefill_us = double(cluster_.max_prefill_us),
+                                           .overtaken = overtaken_,
+                                           .max_overtaking = cluster_.max_overtaking});
+  overtaken_ = plan.overtaken;
   std::vector<std::uint32_t> chosen;
-  std::int64_t free = free_tokens(instances);
-  bool passed = false;
-  constexpr std::size_t longest_scan = 64;
-  for (std::size_t i = 0; i < waiting_.size() && i < longest_scan; ++i) {
-    std::uint32_t const request = waiting_[i];
-    chosen.push_back(request);
-    bool const room =
-        flights_[request].prompt_tokens <= free && (memory_fits(chosen) || (chosen.size() == 1 && running_.empty()));
-    bool const short_enough =
-        chosen.size() == 1 || prefill_us(chosen, instances.size()) <= double(cluster_.max_prefill_us);
-    if (room && short_enough) {
-      free -= flights_[request].prompt_tokens;
-      continue;
-    }
-    chosen.pop_back();
-    passed = true;
-    if (overtaken_ >= cluster_.max_overtaking) break;
-  }
-  if (!chosen.empty()) overtaken_ = passed ? overtaken_ + 1 : 0;
+  for (std::size_t const i : plan.chosen) chosen.push_back(waiting_[i]);
   return chosen;
 }
 
@@ -370,13 +357,17 @@ bool Simulation::pause_for_prefill(std::uint32_t index) {
 
 void Simulation::scale_up(Group& group) {
   Instances const idle = idle_instances();
-  bool const busy =
-      std::int64_t(group.sequences.size()) > cluster_.scale_up_sequences * std::int64_t(group.instances.size());
-  bool const full = free_tokens(group.instances) < std::int64_t(group.sequences.size());
-  if (idle.empty() || !(busy || full)) return;
-  group.instances.push_back(idle.front());
-  work_[idle.front()] = InstanceWork::decode;
-  ++report_.scale_ups;
+  auto const plan = plan_elastic_scaling({.sequences = std::int64_t(group.sequences.size()),
+                                          .instances = std::int64_t(group.instances.size()),
+                                          .free_tokens = free_tokens(group.instances),
+                                          .idle_instances = std::int64_t(idle.size()),
+                                          .max_sequences = cluster_.scale_up_sequences,
+                                          .instance_tokens = cluster_.kv_tokens});
+  for (std::size_t i = 0; i < std::size_t(plan.added); ++i) {
+    group.instances.push_back(idle[i]);
+    work_[idle[i]] = InstanceWork::decode;
+    ++report_.scale_ups;
+  }
 }
 
 void Simulation::start_step(std::uint32_t index) {

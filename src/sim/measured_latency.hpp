@@ -24,8 +24,8 @@ struct MeasuredProfile {
   double gflops = 0;                ///< float32 multiply-adds at best, measured at the same time; 0: not known
 };
 
-/// A chunk costs its first-chunk time and its pairs with earlier tokens; sequences beside it add what was measured for
-/// as many short ones, and what longer contexts cost more in a step of decodes alone.
+/// A chunk costs its first-chunk time and its pairs with earlier tokens. Sequences cost what was measured for as many
+/// short ones, alone or beside a chunk, and what longer contexts add, from the counts that were measured at long ones.
 class MeasuredLatency final : public LatencyModel {
  public:
   /// Throws InputError where the profile has no samples of a phase.
@@ -34,8 +34,9 @@ class MeasuredLatency final : public LatencyModel {
 
  private:
   double prefill_ms(StepWork const& work) const;
+  double context_ms(double count, double context) const;
 
-  StepGrid prefill_, decode_, beside_;
+  StepGrid prefill_, short_decode_, long_decode_, beside_;
   double ms_per_pair_, shortest_context_;
 };
 

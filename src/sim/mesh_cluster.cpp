@@ -21,6 +21,7 @@ struct Event {
 
 constexpr std::size_t batch_window = 500;  ///< decode steps that the mean batch is taken over
 constexpr double unknown_mean_batch = 30;  ///< before the first step
+constexpr std::int64_t unlimited_sequences = 1'000'000;
 
 struct ModelState {
   MeshModel const* model = nullptr;
@@ -108,9 +109,11 @@ Simulation::Simulation(MeshCluster const& cluster, Workload const& workload)
       places_[model.model] = {i, place};
       models = std::max(models, model.model + 1);
       ModelState next{.model = &model, .waiting = {}, .running = {}, .prefilling = {}, .stepping = {}, .batches = {}};
-      next.sequence_blocks = blocks_for(model, std::llround(cluster.mean_tokens));
+      double const mean_tokens = model.mean_tokens > 0 ? model.mean_tokens : cluster.mean_tokens;
+      next.sequence_blocks = blocks_for(model, std::llround(mean_tokens));
       double const share = model.rate_per_s * double(model.blocks_per_block) / demand * double(mesh.head_blocks);
       next.quota = std::max<std::int64_t>(1, std::int64_t(share) / next.sequence_blocks);
+      if (cluster.quotas == QuotaRule::none) next.quota = unlimited_sequences;
       state.first_blocks += next.quota * next.sequence_blocks;
       state.models.push_back(std::move(next));
     }
@@ -198,11 +201,10 @@ std::size_t Simulation::prompts_that_fit(MeshState const& mesh, ModelState const
 
 MultiplexQueue Simulation::queue_of(MeshState const& mesh, std::size_t place) const {
   ModelState const& model = mesh.models[place];
-  auto const oldest = model.waiting.empty()
-                          ? (model.running.empty() ? never_us : workload_[model.running[0]].arrival_us)
-                          : workload_[model.waiting.front()].arrival_us;
+  auto const arrival_us = [&](std::uint32_t request) { return workload_[request].arrival_us; };
   return {.waiting_prompts = std::int64_t(prompts_that_fit(mesh, model)),
-          .oldest_arrival_us = oldest,
+          .oldest_waiting_us = model.waiting.empty() ? never_us : arrival_us(model.waiting.front()),
+          .oldest_running_us = model.running.empty() ? never_us : arrival_us(model.running.front()),
           .decoding_sequences = std::int64_t(model.running.size()),
           .prefill_runs = !model.prefilling.empty(),
           .decode_runs = !model.stepping.empty(),
@@ -387,8 +389,11 @@ std::map<int, StepGrid> grids_of(std::map<int, std::vector<MultiplexSample>> con
 
 }  // namespace
 
-SharedStepTimes::SharedStepTimes(std::map<int, std::vector<MultiplexSample>> const& by_percent)
-    : prefill_(grids_of(by_percent, JobPhase::prefill)), decode_(grids_of(by_percent, JobPhase::decode)) {}
+SharedStepTimes::SharedStepTimes(std::map<int, std::vector<MultiplexSample>> const& by_percent,
+                                 double overhead_us_per_sequence)
+    : prefill_(grids_of(by_percent, JobPhase::prefill)),
+      decode_(grids_of(by_percent, JobPhase::decode)),
+      overhead_us_per_sequence_(overhead_us_per_sequence) {}
 
 Microseconds SharedStepTimes::at(Grids const& grids, double sm_percent, GridSample const& size) {
   auto const time = [&](Grids::const_iterator grid) { return grid->second.at(size.count, size.tokens); };
@@ -411,7 +416,8 @@ Microseconds SharedStepTimes::prefill_us(double sm_percent, double prompts, doub
 }
 
 Microseconds SharedStepTimes::decode_us(double sm_percent, double sequences, double mean_context) const {
-  return at(decode_, sm_percent, {.count = sequences, .tokens = mean_context, .ms = 0});
+  return at(decode_, sm_percent, {.count = sequences, .tokens = mean_context, .ms = 0}) +
+         std::llround(overhead_us_per_sequence_ * sequences);
 }
 
 MeshReport simulate(MeshCluster const& cluster, Workload const& workload) {

@@ -19,8 +19,10 @@ namespace windlass {
 /// smallest in inverse proportion to it.
 class SharedStepTimes {
  public:
-  /// Throws InputError without a measurement of each phase.
-  explicit SharedStepTimes(std::map<int, std::vector<MultiplexSample>> const& by_percent);
+  /// `overhead_us_per_sequence`: what scheduling adds to a decode step. Throws InputError without a measurement of each
+  /// phase.
+  explicit SharedStepTimes(std::map<int, std::vector<MultiplexSample>> const& by_percent,
+                           double overhead_us_per_sequence = 0);
 
   Microseconds prefill_us(double sm_percent, double prompts, double mean_tokens) const;
   Microseconds decode_us(double sm_percent, double sequences, double mean_context) const;
@@ -29,6 +31,7 @@ class SharedStepTimes {
   using Grids = std::map<int, StepGrid>;
   static Microseconds at(Grids const& grids, double sm_percent, GridSample const& size);
   Grids prefill_, decode_;
+  double overhead_us_per_sequence_;
 };
 
 struct MeshModel {
@@ -37,6 +40,7 @@ struct MeshModel {
   double rate_per_s;                ///< expected; quotas start in proportion to it
   std::int64_t blocks_per_block;    ///< head-wise blocks of one block of tokens on one GPU: layers * heads / tp
   int prefill_parts, decode_parts;  ///< of the ten parts of the SMs
+  double mean_tokens = 0;           ///< of prompt and output; 0: MeshCluster::mean_tokens
 };
 
 struct ModelMesh {
@@ -45,7 +49,11 @@ struct ModelMesh {
   std::vector<MeshModel> models;
 };
 
-enum class QuotaRule : std::uint8_t { fixed, adapted };
+enum class QuotaRule : std::uint8_t {
+  none,    ///< a model takes what it finds of the pool
+  fixed,   ///< in proportion to rate and size, as at the start
+  adapted  ///< lent to those that lack (plan_quota)
+};
 
 struct MeshCluster {
   std::vector<ModelMesh> meshes;  ///< a model lies on one of them

@@ -70,7 +70,8 @@ void PipelineSimulation::handle(Event const& event) {
   bool const current = event.epoch == instances_[event.instance].epoch;
   switch (event.kind) {
     case EventKind::arrival:
-      return arrive(event.request);
+      arrive(event.request);
+      return;
     case EventKind::stage_ready:
       if (!current) return;
       instances_[event.instance].stages[event.stage].wake_pending = false;
@@ -115,13 +116,16 @@ void PipelineSimulation::start_arrivals() {
   for (std::int64_t i = 0; i < cluster_.in_flight; ++i) arrive_next();
 }
 
-/// In a closed loop, when one request has ended.
+/// In a closed loop, when one request has ended: the next one that is not rejected. It is there before the next step
+/// starts, as in `windlass batch`.
 void PipelineSimulation::arrive_next() {
-  if (cluster_.in_flight > 0 && next_arrival_ < workload_.size())
-    events_.add(events_.now_us(), {EventKind::arrival, 0, 0, 0, next_arrival_++});
+  if (cluster_.in_flight == 0) return;
+  while (next_arrival_ < workload_.size())
+    if (arrive(next_arrival_++)) return;
 }
 
-void PipelineSimulation::arrive(std::uint32_t request) {
+/// False where it is rejected.
+bool PipelineSimulation::arrive(std::uint32_t request) {
   if (cluster_.in_flight == 0 && request + 1 < workload_.size())
     events_.add(workload_[request + 1].arrival_us, {EventKind::arrival, 0, 0, 0, request + 1});
   SimRequest const& arrived = workload_[request];
@@ -133,11 +137,11 @@ void PipelineSimulation::arrive(std::uint32_t request) {
   if (!fits_everywhere(request)) {
     outcome.end = RequestEnd::rejected_at_arrival;
     --unfinished_;
-    arrive_next();
-    return;
+    return false;
   }
   progress_[request] = {.context = arrived.lengths.prompt_tokens, .steps_left = outcome.decode_steps};
   dispatch(request);
+  return true;
 }
 
 /// To the shortest queue; it waits where nobody prefills.
@@ -316,7 +320,6 @@ void PipelineSimulation::complete(std::uint32_t instance, std::uint32_t request)
   outcome.end = RequestEnd::completed;
   places_[request].phase = Phase::outside;
   --unfinished_;
-  arrive_next();
   window_e2e_ms_ += outcome.e2e_ms();
   window_ttft_ms_ += outcome.ttft_ms();
   ++window_requests_;
@@ -331,6 +334,7 @@ void PipelineSimulation::complete(std::uint32_t instance, std::uint32_t request)
     pull(instance);
   else
     wake(instance, 0);
+  arrive_next();
 }
 
 void PipelineSimulation::reserve(std::uint32_t instance, std::int64_t tokens) {

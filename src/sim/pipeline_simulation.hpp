@@ -83,7 +83,7 @@ class PipelineSimulation {
 
   void handle(Event const& event);
   void start_arrivals();
-  void arrive(std::uint32_t request);
+  bool arrive(std::uint32_t request);
   void arrive_next();
   void dispatch(std::uint32_t request);
   void wake(std::uint32_t instance, std::uint16_t stage);
