@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Checkpoints next to the disk's own speed: writing beside dd with fsync, reading beside dd, restoring beside computing.
+"""Checkpoints next to the machine's own speed, in one run: written beside dd with fsync, read beside dd, restored beside
+computed, decoding with a writer in the background and with one that waits.
 
-  checkpoint_bench.py --program windlass --model MODEL --folder FOLDER [--tokens 4096] [--sequences 4]
+  checkpoint_bench.py --program windlass --model MODEL --folder FOLDER [--tokens 4096] [--sequences 4] [--rounds 3]
 
-Prints one JSON line. FOLDER is on the disk to be measured; everything in it named bench-* is removed.
+Prints one JSON line: medians over the rounds, in which both sides of each ratio take turns. FOLDER is on the disk to be
+measured; everything in it named bench-* is removed.
 """
 import argparse
 import glob
@@ -13,33 +15,142 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests"))
+from step_gate import StepGate, let_go_on, wait_until_taken  # noqa: E402
 
-def requests(path, arguments, max_tokens):
-    with open(path, "w") as out:
-        for i in range(arguments.sequences):
-            prompt = [100 + (i * 7919 + j * 31) % 30000 for j in range(arguments.tokens)]
-            body = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True}
-            print(json.dumps({"custom_id": f"r{i}", "method": "POST", "url": "/v1/completions", "body": body}), file=out)
-
-
-def words(arguments, name, *more):
-    path = lambda end: os.path.join(arguments.folder, f"bench-{name}{end}")
-    return [arguments.program, "batch", "--model", arguments.model, "--input", path(".jsonl"), "--output",
-            path(".out"), "--report", path(".report"), "--max-num-seqs", str(arguments.sequences), *more]
+CHUNK_TOKENS = 512  # of a prompt in one step
+DRAWN_TOKENS = {"computed": 1, "saved": 128, "written": 50, "idle": 128}  # by workload
+IDLE_PAIRS = 3  # of runs, a round: what is looked for is small
 
 
-def report(arguments, name):
-    with open(os.path.join(arguments.folder, f"bench-{name}.report")) as file:
-        return json.load(file)
+class Bench:
+    def __init__(self, arguments):
+        self.arguments, self.gates = arguments, 0
+        os.makedirs(arguments.folder, exist_ok=True)
+
+    def path(self, end):
+        return os.path.join(self.arguments.folder, "bench-" + end)
+
+    def clean(self):
+        for path in glob.glob(self.path("*")):
+            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+
+    def write_requests(self, name, sequences, tokens):
+        with open(self.path(name + ".jsonl"), "w") as out:
+            for i in range(sequences):
+                prompt = [100 + (i * 7919 + j * 31) % 30000 for j in range(tokens)]
+                body = {"prompt": prompt, "max_tokens": DRAWN_TOKENS[name], "temperature": 0, "ignore_eos": True}
+                print(json.dumps({"custom_id": f"r{i}", "method": "POST", "url": "/v1/completions", "body": body}),
+                      file=out)
+
+    def words(self, name, *more):
+        return [self.arguments.program, "batch", "--model", self.arguments.model, "--input", self.path(name + ".jsonl"),
+                "--output", self.path("out"), "--report", self.path("report"), "--max-num-batched-tokens",
+                str(CHUNK_TOKENS), "--max-num-seqs", str(self.arguments.sequences), *more]
+
+    def report(self):
+        with open(self.path("report")) as file:
+            return json.load(file)
+
+    def forget_output(self):
+        for path in glob.glob(self.path("out*")):
+            os.remove(path)
+
+    def run(self, name, *more):
+        """From the beginning to the end; its report."""
+        self.forget_output()
+        shutil.rmtree(self.path("kv-2"), ignore_errors=True)
+        subprocess.run(self.words(name, *more), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self.report()
+
+    def save(self):
+        """A planned end when all prompts are computed and a few tokens are drawn; the report."""
+        self.forget_output()
+        shutil.rmtree(self.path("kv"), ignore_errors=True)
+        self.gates += 1
+        gate = StepGate(self.path(f"steps-{self.gates}"))
+        words = self.words("saved", "--checkpoint", self.path("kv"), "--drain-seconds", "0", "--record", gate.path)
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        gate.let_compute(-(-self.arguments.tokens * self.arguments.sequences // CHUNK_TOKENS) + 1)
+        process.send_signal(signal.SIGTERM)
+        wait_until_taken(process, signal.SIGTERM)
+        let_go_on([gate], lambda: process.poll() is not None)
+        gate.close()
+        if process.wait() != 75:
+            raise RuntimeError(f"{' '.join(words)} ended with {process.returncode} instead of 75")
+        return self.report()["checkpoint"]
+
+    def restore(self):
+        """Goes on from a copy of what save() left, to the end; its report."""
+        copy = self.path("kv-copy")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.path("kv"), copy, copy_function=os.link)
+        return self.run("saved", "--checkpoint", copy)
+
+    def files(self):
+        return glob.glob(os.path.join(self.path("kv"), "part-*.h5"))
+
+    def dd(self, operands_of):
+        """Seconds of one dd for each file of the checkpoint, all at once."""
+        begun = time.monotonic()
+        running = [subprocess.Popen(["dd", "bs=8M", "status=none", f"if={path}", *operands_of(path)])
+                   for path in self.files()]
+        if any([process.wait() for process in running]):
+            raise RuntimeError("dd failed")
+        return time.monotonic() - begun
+
+    def dd_write(self):
+        seconds = self.dd(lambda path: [f"of={self.path('copy-' + os.path.basename(path))}", "conv=fsync"])
+        for path in glob.glob(self.path("copy-*")):
+            os.remove(path)
+        return seconds
+
+    def dd_read(self):
+        return self.dd(lambda path: ["of=/dev/null"])
+
+    def drop_from_cache(self):
+        for path in self.files():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
 
 
-def dd(*operands):
-    """Seconds."""
-    begun = time.monotonic()
-    subprocess.run(["dd", "bs=4M", "status=none", *operands], check=True)
-    return time.monotonic() - begun
+def first_token_seconds(report):
+    """From the start of the work to the end of the first step: all seconds but those of the other steps."""
+    engine = report["engine"]
+    return report["seconds"] - engine["busy_seconds"] * (engine["steps"] - 1) / engine["steps"]
+
+
+def measure_round(bench):
+    figures = {"write_s": bench.save()["write_seconds"], "dd_write_s": bench.dd_write(), "dd_warm_s": bench.dd_read()}
+    bench.drop_from_cache()
+    figures["dd_cold_s"] = bench.dd_read()
+    bench.drop_from_cache()
+    cold = bench.restore()
+    warm = bench.restore()
+    for found in (cold["checkpoint"], warm["checkpoint"]):
+        if found["recomputed_tokens"] > 0 or found["restored_requests"] != bench.arguments.sequences:
+            raise RuntimeError(f"not everything was restored: {found}")
+    figures |= {"cold_s": cold["checkpoint"]["restore_seconds"], "warm_s": warm["checkpoint"]["restore_seconds"],
+                "bytes": warm["checkpoint"]["restored_bytes"], "first_token_s": first_token_seconds(warm)}
+    figures["compute_s"] = bench.run("computed")["seconds"]
+    return figures | measure_background(bench)
+
+
+def measure_background(bench):
+    """The first checkpoint begins when the prompt is computed, and writes all of it while tokens are drawn."""
+    alone = bench.run("written")
+    begin = alone["ttft_ms"]["mean"] / 1000 + 0.1
+    beside = bench.run("written", "--checkpoint", bench.path("kv-2"), "--checkpoint-interval", str(begin))
+    idle = [(bench.run("idle")["seconds"], bench.run("idle", "--checkpoint", bench.path("kv-2"))["seconds"])
+            for _ in range(IDLE_PAIRS)]
+    return {"decode_ms": alone["tpot_ms"]["mean"], "decode_writing_ms": beside["tpot_ms"]["mean"],
+            "written_meanwhile": beside["checkpoint"]["written_bytes"],
+            "idle_percent": statistics.median(100 * after / before - 100 for before, after in idle)}
 
 
 def main():
@@ -48,46 +159,36 @@ def main():
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--sequences", type=int, default=4)
-    arguments = parser.parse_args()
-    os.makedirs(arguments.folder, exist_ok=True)
-    checkpoint = os.path.join(arguments.folder, "bench-kv")
-    clean = lambda: [shutil.rmtree(p) if os.path.isdir(p) else os.remove(p)
-                     for p in glob.glob(os.path.join(arguments.folder, "bench-*"))]
-    clean()
-    requests(os.path.join(arguments.folder, "bench-prefill.jsonl"), arguments, 1)
-    subprocess.run(words(arguments, "prefill"), check=True, capture_output=True)
-    computed = report(arguments, "prefill")
-    requests(os.path.join(arguments.folder, "bench-long.jsonl"), arguments, 3000)
-    run = words(arguments, "long", "--checkpoint", checkpoint, "--checkpoint-interval", "0", "--drain-seconds", "0")
-    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1.5 * computed["seconds"] + computed["load_seconds"] + 3)
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    written = report(arguments, "long")["checkpoint"]
-    parts = glob.glob(os.path.join(checkpoint, "part-*.h5"))
-    size = sum(map(os.path.getsize, parts))
-    copy = os.path.join(arguments.folder, "bench-copy")
-    dd_write = statistics.median(dd(f"if={parts[0]}", f"of={copy}", "conv=fsync") for _ in range(3))
-    dd_read = statistics.median(dd(f"if={parts[0]}", "of=/dev/null") for _ in range(3))
-    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(computed["load_seconds"] + 6)
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    restored = report(arguments, "long")["checkpoint"]
-    write_s = written["write_seconds"]
-    restore_s = restored["restore_seconds"]
+    parser.add_argument("--rounds", type=int, default=3)
+    bench = Bench(parser.parse_args())
+    arguments = bench.arguments
+    bench.clean()
+    bench.write_requests("computed", arguments.sequences, arguments.tokens)
+    bench.write_requests("saved", arguments.sequences, arguments.tokens)
+    bench.write_requests("written", 1, 2 * arguments.tokens - CHUNK_TOKENS)
+    bench.write_requests("idle", arguments.sequences, 64)
+    try:
+        rounds = [measure_round(bench) for _ in range(arguments.rounds)]
+    finally:
+        bench.clean()
+    median = {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+    percent = lambda part, whole: round(100 * statistics.median(f[part] / f[whole] for f in rounds), 1)
+    speed = lambda name: round(median["bytes"] / max(median[name], 1e-6) / 1e9, 3)
     print(json.dumps({
         "operation": "checkpoint", "tokens": arguments.tokens, "sequences": arguments.sequences,
-        "bytes": size, "write_gb_per_s": round(size / write_s / 1e9, 3) if write_s else None,
-        "dd_fsync_gb_per_s": round(size / dd_write / 1e9, 3),
-        "write_percent_of_dd": round(100 * dd_write / write_s, 1) if write_s else None,
-        "read_gb_per_s": round(restored["restored_bytes"] / restore_s / 1e9, 3) if restore_s else None,
-        "dd_read_gb_per_s": round(size / dd_read / 1e9, 3),
-        "restored_tokens": restored["restored_tokens"], "recomputed_tokens": restored["recomputed_tokens"],
-        "restore_s_per_sequence": round(restore_s / arguments.sequences, 4),
-        "compute_s_per_sequence": round(computed["seconds"] / arguments.sequences, 4),
-        "restore_percent_of_computing": round(100 * restore_s / computed["seconds"], 2)}))
-    clean()
+        "rounds": arguments.rounds, "bytes": median["bytes"],
+        "write_gb_per_s": speed("write_s"), "dd_fsync_gb_per_s": speed("dd_write_s"),
+        "write_percent_of_dd": percent("dd_write_s", "write_s"),
+        "read_warm_gb_per_s": speed("warm_s"), "dd_warm_gb_per_s": speed("dd_warm_s"),
+        "read_warm_percent_of_dd": percent("dd_warm_s", "warm_s"),
+        "read_cold_gb_per_s": speed("cold_s"), "dd_cold_gb_per_s": speed("dd_cold_s"),
+        "read_cold_percent_of_dd": percent("dd_cold_s", "cold_s"),
+        "first_token_restored_s": round(median["first_token_s"], 3), "computed_s": round(median["compute_s"], 3),
+        "first_token_percent_of_computing": percent("first_token_s", "compute_s"),
+        "decode_ms": round(median["decode_ms"], 3), "decode_while_writing_ms": round(median["decode_writing_ms"], 3),
+        "decode_percent_of_undisturbed": percent("decode_ms", "decode_writing_ms"),
+        "written_meanwhile_bytes": median["written_meanwhile"],
+        "idle_interval_costs_percent": round(median["idle_percent"], 2)}))
 
 
 if __name__ == "__main__":

@@ -29,19 +29,7 @@ CheckpointIdentity checkpoint_identity(EngineSetup const& setup) {
           .tokenizer = tokenizer_identity(setup.model.tokenizer.get()),
           .arithmetic = setup.arithmetic,
           .kv_format = format == KvFormat::f32 ? "f32" : "bf16",
-          .groups = checkpoint_groups(*setup.engine)};
-}
-
-void refuse_shards(LayoutPlan const& layout) {
-  bool leads = false;
-  for (PlannedInstance const& instance : layout.instances) {
-    leads = leads || instance.ranks.front() == 0;
-    if (instance.ranks.size() > 1)
-      throw InputError(
-          "--checkpoint: an instance of several ranks (tp, pp) cannot be saved; leave them out of --layout");
-  }
-  if (!leads)
-    throw InputError("--checkpoint: rank 0 must lead an instance; leave controller=dedicated and spare rank 0 out");
+          .groups = checkpoint_groups(*setup.engine, setup.model.spec.kv_heads)};
 }
 
 BatchCheckpoint::BatchCheckpoint(BatchOptions const& options, int world_rank)
@@ -79,6 +67,7 @@ void BatchCheckpoint::make_runner(BatchOptions const& options, EngineSetup& setu
       *setup.engine, folder_, identity,
       CheckpointRunnerConfig{.interval_us = options.checkpoint.interval_us,
                              .background_bytes_per_s = options.checkpoint.background_bytes_per_s,
+                             .cpus = setup.cores.cpus,
                              .configuration = options.given});
   if (loaded) runner_->take(std::move(*loaded));
 }
@@ -86,9 +75,14 @@ void BatchCheckpoint::make_runner(BatchOptions const& options, EngineSetup& setu
 void BatchCheckpoint::make_checkpointer(BatchOptions const& options, EngineSetup& setup, bool carries) {
   CheckpointIdentity const identity = checkpoint_identity(setup);
   auto loaded = load(options, identity);
+  if (setup.collective->degree() > 1)
+    staging_ = std::make_unique<KvStaging>(*setup.engine, setup.model, *setup.collective);
   checkpointer_ = std::make_unique<Checkpointer>(
       *setup.engine, folder_, identity,
-      CheckpointerConfig{.background_bytes_per_s = options.checkpoint.background_bytes_per_s, .carries = carries});
+      CheckpointerConfig{.background_bytes_per_s = options.checkpoint.background_bytes_per_s,
+                         .cpus = setup.cores.cpus,
+                         .carries = carries,
+                         .staging = staging_.get()});
   if (loaded) checkpointer_->take(std::move(*loaded));
 }
 

@@ -6,7 +6,6 @@
 
 #include "jobs/batch_options.hpp"
 #include "jobs/engine_setup.hpp"
-#include "src/policy/layout_plan.hpp"
 #include "src/serve/checkpoint_coordinator.hpp"
 #include "src/serve/checkpoint_runner.hpp"
 #include "src/serve/report.hpp"
@@ -15,10 +14,6 @@ namespace windlass {
 
 /// What the engine's pages are, and what computed them.
 CheckpointIdentity checkpoint_identity(EngineSetup const& setup);
-
-/// Throws InputError where an instance is spread over ranks, each with a part of every page: such pages are not saved.
-/// The controller must compute too.
-void refuse_shards(LayoutPlan const& layout);
 
 class BatchCheckpoint {
  public:
@@ -49,6 +44,7 @@ class BatchCheckpoint {
   int const world_rank_;
   CheckpointFolder folder_;
   std::unique_ptr<CheckpointRunner> runner_;
+  std::unique_ptr<KvStaging> staging_;  ///< of the leader of an instance of several ranks
   std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<CheckpointCoordinator> coordinator_;
   CheckpointSummary summary_;

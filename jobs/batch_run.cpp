@@ -33,10 +33,7 @@ BatchRun::BatchRun(BatchOptions const& options, BatchPlace const& place)
       console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
   together([&] {
     output_ = std::make_unique<BatchOutput>(options_);
-    if (!options_.checkpoint.folder.empty()) {
-      refuse_shards(plan_.layout);
-      checkpoint_ = std::make_unique<BatchCheckpoint>(options_, 0);
-    }
+    if (!options_.checkpoint.folder.empty()) checkpoint_ = std::make_unique<BatchCheckpoint>(options_, 0);
   });
 }
 

@@ -13,6 +13,7 @@ import time
 from batch_runs import AGAIN, DONE, ROOT, BatchTest, as_lines, completion, main, options
 from step_gate import StepGate, let_go_on, wait_until_taken
 
+EIGHT_HEADS = os.path.join(ROOT, "inputs/reference/qwen2-eight-heads")
 KILLS = {"sanitized": 5, "usual": 10, "long": 100}
 
 
@@ -239,6 +240,14 @@ class Checkpointed(BatchTest):
         expected = {f"r{i}": self.expected[f"r{i}"] for i in range(count)}
         self.stop_ranks((2, 3), parts=4, layout="prefill=2,decode=2", max_num_seqs=1)
         self.go_on_everywhere([(1, "auto"), (3, "prefill=1,decode=2")], expected)
+
+    def test_ranks_that_share_a_model_write_what_other_degrees_go_on_with(self):
+        count = 10 if options.sanitized else 30
+        self.write("in.jsonl", as_lines(requests(count)))
+        self.run_batch(model=EIGHT_HEADS, output=self.path("whole.jsonl"))
+        expected = self.comparables("whole.jsonl")
+        self.stop_ranks((2,), parts=2, layout="mixed=2xtp2", model=EIGHT_HEADS, max_num_seqs=3)
+        self.go_on_everywhere([(1, "auto"), (3, "mixed=1xtp2,controller=dedicated")], expected, model=EIGHT_HEADS)
 
     def test_inspect_and_hdf5_tools_read_it(self):
         self.stop_in_the_middle()

@@ -1,12 +1,15 @@
 // Checkpoint folders: what is written comes back, damage of any kind is seen, and the one before stays whole.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 
 #include "src/core/error.hpp"
@@ -70,9 +73,9 @@ class CheckpointFolders : public testing::Test {
     return content;
   }
 
-  static StoredPart save(CheckpointFolder& folder, CheckpointContent content, Pace const& pace = {}) {
+  static StoredPart save(CheckpointFolder& folder, CheckpointContent content, WriteManner const& manner = {}) {
     std::uint64_t const number = folder.next_number();
-    auto part = folder.write(number, identity(), content, pace);
+    auto part = folder.write(number, identity(), content, manner);
     if (!part) return {};
     folder.publish({.identity = identity(),
                     .number = number,
@@ -91,15 +94,20 @@ class CheckpointFolders : public testing::Test {
 
   /// Pages of blocks [first, first + count) that come back right; wrong bytes fail the test.
   static int right_pages(CheckpointFolder& folder, std::uint64_t first, std::uint64_t count) {
-    int right = 0;
+    std::vector<CheckpointFolder::PageToRead> wanted;
+    std::deque<std::vector<std::byte>> read;
     for (std::uint64_t i = first; i < first + count; ++i)
-      for (std::uint32_t group = 0; group < 2; ++group) {
-        PageName const name{.group = group, .name = {i, 7}};
-        std::vector<std::byte> page(page_bytes[group]);
-        if (folder.read(name, page) != PageReader::Result::ok) continue;
-        EXPECT_EQ(page, bytes_of(name));
-        ++right;
-      }
+      for (std::uint32_t group = 0; group < 2; ++group)
+        wanted.push_back(
+            {.name = {.group = group, .name = {i, 7}}, .bytes = read.emplace_back(page_bytes[group], std::byte{})});
+    ThreadTeam team({.threads = 2});
+    folder.read(wanted, team);
+    int right = 0;
+    for (CheckpointFolder::PageToRead const& page : wanted) {
+      if (page.result != PageReader::Result::ok) continue;
+      EXPECT_TRUE(std::equal(page.bytes.begin(), page.bytes.end(), bytes_of(page.name).begin()));
+      ++right;
+    }
     return right;
   }
 
@@ -271,10 +279,69 @@ TEST_F(CheckpointFolders, ASecondJobIsRefused) {
 TEST_F(CheckpointFolders, AStoppedWriterLeavesNothingBehind) {
   auto const folder = open();
   save(*folder, content(1, 4));
-  save(*folder, content(50, 4), [](std::uint64_t) { return false; });
+  save(*folder, content(50, 4), {.pace = [](std::uint64_t) { return false; }});
 
   EXPECT_EQ(files("part-").size(), 1u);
   EXPECT_EQ(folder->load(identity(), ArithmeticRule::must_agree)->master.number, 1u);
+}
+
+/// Aligned as a pool's, so that they go past the page cache, where the file system has such a way.
+TEST_F(CheckpointFolders, AlignedPagesComeBackFromTheDiskAndFromTheCache) {
+  constexpr std::size_t bytes = 65536, count = 40;
+  std::vector<std::byte> memory(bytes * (count + 1));
+  void* place = memory.data();
+  std::size_t space = memory.size();
+  auto* const pages = static_cast<std::byte*>(std::align(4096, bytes * count, place, space));
+  std::mt19937_64 random(3);
+  std::generate_n(pages, bytes * count, [&] { return std::byte(random()); });
+  auto own_identity = identity();
+  own_identity.groups = {{.layers = 1, .kv_heads = 1, .head_dim = 8, .window_tokens = 0, .page_bytes = bytes}};
+  CheckpointContent content;
+  for (std::size_t i = 0; i < count; ++i)
+    content.pages.push_back({.name = {.group = 0, .name = {i, 1}}, .bytes = {pages + i * bytes, bytes}});
+  auto folder = open();
+
+  auto const part = folder->write(1, own_identity, content, {.threads = 3});
+
+  ASSERT_TRUE(part);
+  std::vector<std::byte> const written(pages, pages + bytes * count);
+  std::vector<CheckpointFolder::PageToRead> wanted;
+  for (PageToSave const& page : content.pages)
+    wanted.push_back({.name = page.name, .bytes = {pages + page.name.name.low * bytes, bytes}});
+  ThreadTeam team({.threads = 2});
+  int const file = ::open((folder_ + "/" + part->name).c_str(), O_RDONLY);
+  for (int const advice : {POSIX_FADV_DONTNEED, POSIX_FADV_WILLNEED}) {
+    ::posix_fadvise(file, 0, 0, advice);
+    std::fill_n(pages, bytes * count, std::byte{});
+    folder->read(wanted, team);
+    for (auto const& page : wanted) EXPECT_EQ(page.result, PageReader::Result::ok);
+    EXPECT_TRUE(std::equal(written.begin(), written.end(), pages));
+  }
+  ::close(file);
+}
+
+TEST_F(CheckpointFolders, PagesThatAreFetchedWhenTheirTurnComesAreWritten) {
+  auto all = content(1, 20);
+  std::map<PageName, std::span<std::byte const>> elsewhere;
+  for (PageToSave& page : all.pages) {
+    elsewhere[page.name] = page.bytes;
+    page.bytes = {};
+    page.source = PageId{1};
+  }
+  std::vector<std::byte> buffer;
+  auto const one_at_a_time = [&](std::span<PageToSave> pages) {
+    auto const bytes = elsewhere.at(pages[0].name);
+    buffer.assign(bytes.begin(), bytes.end());
+    pages[0].bytes = buffer;
+    return std::size_t{1};
+  };
+  auto const folder = open();
+
+  auto const part = folder->write(1, identity(), all, {.fetch = one_at_a_time});
+
+  ASSERT_TRUE(part);
+  EXPECT_EQ(part->written.new_pages, 40u);
+  EXPECT_EQ(right_pages(*folder, 1, 20), 40);
 }
 
 TEST_F(CheckpointFolders, ADiskThatFillsUpMeanwhileIsAnErrorAndTheOldOneStays) {
@@ -290,7 +357,7 @@ TEST_F(CheckpointFolders, ADiskThatFillsUpMeanwhileIsAnErrorAndTheOldOneStays) {
     return ::setrlimit(RLIMIT_FSIZE, &small) == 0;
   };
 
-  EXPECT_THROW(folder->write(folder->next_number(), identity(), all, fill_up), FileError);
+  EXPECT_THROW(folder->write(folder->next_number(), identity(), all, {.pace = fill_up, .threads = 2}), FileError);
 
   ::setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_EQ(files("part-").size(), 1u);

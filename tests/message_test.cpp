@@ -117,6 +117,11 @@ TEST(Checksum, SeesEveryBitItsPlaceAndTheSalt) {
     ASSERT_NE(checksum(bytes, 5), right) << i;
     std::swap_ranges(bytes.begin(), bytes.begin() + 64, bytes.begin() + std::ptrdiff_t(i));
   }
+  RunningChecksum running(5);
+  running.add(std::span(bytes).first(1024));
+  running.add(std::span(bytes).subspan(1024, 2048));
+  running.add(std::span(bytes).subspan(3072));
+  EXPECT_EQ(running.result(), right);
   std::vector<std::byte> const zeros(128);
   EXPECT_NE(checksum(zeros, 5), checksum(std::span(zeros).first(64), 5));
 }

@@ -1,14 +1,15 @@
 #include "src/core/checksum.hpp"
 
-#include <array>
 #include <cstring>
+
+#include "src/core/error.hpp"
 
 namespace windlass {
 namespace {
 
-constexpr std::size_t lanes = 8, stripe_bytes = lanes * sizeof(std::uint64_t);
-constexpr std::size_t stripes_per_round = 16;      ///< after which the lanes are scrambled
-constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
+constexpr std::size_t lanes = RunningChecksum::lanes, stripe_bytes = RunningChecksum::stripe_bytes;
+constexpr std::size_t stripes_per_round = RunningChecksum::piece_bytes / stripe_bytes;  ///< then lanes are scrambled
+constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;                                       // 2^64 / golden ratio
 
 using Lanes = std::array<std::uint64_t, lanes>;
 
@@ -38,21 +39,36 @@ void scramble(Lanes& sums) {
 
 }  // namespace
 
-std::uint64_t checksum(std::span<std::byte const> bytes, std::uint64_t salt) {
-  Lanes sums;
-  for (std::size_t i = 0; i < lanes; ++i) sums[i] = mix(salt + odd * (i + 1));
-  std::size_t const stripes = bytes.size() / stripe_bytes;
+RunningChecksum::RunningChecksum(std::uint64_t salt) : salt_(salt) {
+  for (std::size_t i = 0; i < lanes; ++i) sums_[i] = mix(salt + odd * (i + 1));
+}
+
+void RunningChecksum::add(std::span<std::byte const> piece) {
+  ensure(bytes_ % piece_bytes == 0, "a piece of a checksum follows one that is not whole");
+  Lanes sums = sums_;  // so that they stay in registers
+  std::size_t const stripes = piece.size() / stripe_bytes;
   for (std::size_t i = 0; i < stripes; ++i) {
-    add_stripe(sums, bytes.data() + i * stripe_bytes, odd * (i % stripes_per_round + 1));
+    add_stripe(sums, piece.data() + i * stripe_bytes, odd * (i % stripes_per_round + 1));
     if (i % stripes_per_round + 1 == stripes_per_round) scramble(sums);
   }
-  std::byte last[stripe_bytes] = {};
-  std::size_t const rest = bytes.size() % stripe_bytes;
-  if (rest > 0) std::memcpy(last, bytes.data() + stripes * stripe_bytes, rest);
-  add_stripe(sums, last, mix(bytes.size()));
-  std::uint64_t result = mix(salt ^ bytes.size());
+  sums_ = sums;
+  if (std::size_t const rest = piece.size() % stripe_bytes; rest > 0)
+    std::memcpy(rest_.data(), piece.data() + stripes * stripe_bytes, rest);
+  bytes_ += piece.size();
+}
+
+std::uint64_t RunningChecksum::result() const {
+  Lanes sums = sums_;
+  add_stripe(sums, rest_.data(), mix(bytes_));
+  std::uint64_t result = mix(salt_ ^ bytes_);
   for (std::uint64_t const sum : sums) result = mix(result * odd + sum);
   return result;
+}
+
+std::uint64_t checksum(std::span<std::byte const> bytes, std::uint64_t salt) {
+  RunningChecksum running(salt);
+  running.add(bytes);
+  return running.result();
 }
 
 }  // namespace windlass

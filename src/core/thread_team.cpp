@@ -2,6 +2,7 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,19 @@ bool pin_this_thread(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+bool allow_this_thread(std::span<int const> cpus) {
+  if (cpus.empty()) return true;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int const cpu : cpus) CPU_SET(cpu, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+void put_this_thread_behind() {
+  constexpr int niceness = 10;                                     // a tenth of the others' share
+  setpriority(PRIO_PROCESS, id_t(syscall(SYS_gettid)), niceness);  // a hint: where it is refused, nothing is lost
 }
 
 ThreadTeam::ThreadTeam(ThreadTeamConfig const& config)

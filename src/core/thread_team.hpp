@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -81,5 +82,9 @@ class ThreadTeam {
 
 /// Pins the calling thread to one operating-system cpu. Returns false where the system refuses.
 bool pin_this_thread(int cpu);
+/// Lets the calling thread run on these, whatever the thread that started it is pinned to; none: leaves it where it is.
+bool allow_this_thread(std::span<int const> cpus);
+/// Others go first where there are more threads than cpus. It cannot be taken back.
+void put_this_thread_behind();
 
 }  // namespace windlass

@@ -69,9 +69,9 @@ EngineSnapshot::Choice Engine::State::snapshot_of(ComputedChoice from,
     blocks.back().pages = from.pages->block(block);
   }
   if (from.computed % block_tokens == 0) return choice;
-  BlockPages const last = from.pages->block(full);
+  choice.partial_pages = from.pages->block(full);
   for (std::size_t group = 0; group < groups.size(); ++group) {
-    auto const bytes = groups[group].pool->bytes(last[group].value());
+    auto const bytes = groups[group].pool->bytes(choice.partial_pages[group].value());
     choice.partial[group].assign(bytes.begin(), bytes.end());
   }
   return choice;
@@ -130,24 +130,47 @@ std::optional<PageId> Engine::State::page_for(std::size_t group, WhenFull when_f
   return pool.allocate();
 }
 
-/// One page of what is wanted, from the archive; nothing where there is no room or no such page.
-std::optional<PageId> Engine::State::fetch_page(PagesWanted const& wanted, PageArchive& archive, PagePosition at) {
-  auto const page = page_for(at.group, wanted.when_full);
-  if (!page) return std::nullopt;
-  auto const bytes = groups[at.group].pool->bytes(*page);
-  bool const is_full = at.block < wanted.positions / block_tokens;
-  bool const read = is_full
-                        ? archive.read(int(at.group), archived_block(wanted, at.block), bytes)
-                        : archive.read(int(at.group), {.choice = wanted.choice, .computed = wanted.positions}, bytes);
-  if (read) return page;
-  groups[at.group].pool->release(*page);
-  return std::nullopt;
-}
-
 PageArchive::Block Engine::State::archived_block(PagesWanted const& wanted, int block) {
   return {.name = wanted.names[std::size_t(block)],
           .parent = parent_of(wanted.names, block),
           .tokens = tokens_of_block(wanted.tokens, block)};
+}
+
+/// Fills `found` [blocks] from block `first` on, as far as there is room and the archive has the pages; true where
+/// nothing is missing.
+bool Engine::State::read_pages(PagesWanted const& wanted, PageArchive& archive, int first,
+                               std::span<BlockPages> found) {
+  std::vector<PagePosition> places;
+  std::vector<PageArchive::Page> pages;
+  bool complete = true;
+  for (int block = first; complete && block < int(found.size()); ++block)
+    for (std::size_t group = 0; complete && group < groups.size(); ++group) {
+      if (block < first_visible_block(wanted.positions, groups[group].window_tokens)) continue;
+      auto const page = page_for(group, wanted.when_full);
+      complete = page.has_value();
+      if (!complete) break;
+      found[std::size_t(block)][group] = page;
+      places.push_back({.group = group, .block = block});
+      pages.push_back({.group = int(group),
+                       .of = archived(wanted, block),
+                       .page = *page,
+                       .bytes = groups[group].pool->bytes(*page)});
+    }
+  archive.read(pages, team);
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (pages[i].is_read) continue;
+    auto& page = found[std::size_t(places[i].block)][places[i].group];
+    groups[places[i].group].pool->release(*page);
+    page.reset();
+    complete = false;
+  }
+  return complete;
+}
+
+/// Of one block of what is wanted, the last, partial one included.
+std::variant<PageArchive::Block, PageArchive::Partial> Engine::State::archived(PagesWanted const& wanted, int block) {
+  if (block < wanted.positions / block_tokens) return archived_block(wanted, block);
+  return PageArchive::Partial{.choice = wanted.choice, .computed = wanted.positions};
 }
 
 /// Pages for the first positions: those that are indexed, then those of the archive, up to the first that is missing.
@@ -162,13 +185,7 @@ PagesFetched Engine::State::fetch(PagesWanted const& wanted, PageArchive& archiv
   }
   auto const have = int(found.size());
   found.resize(std::size_t(blocks_for(wanted.positions)));
-  bool complete = true;
-  for (int block = have; complete && block < int(found.size()); ++block)
-    for (std::size_t group = 0; complete && group < groups.size(); ++group) {
-      if (block < first_visible_block(wanted.positions, groups[group].window_tokens)) continue;
-      found[std::size_t(block)][group] = fetch_page(wanted, archive, {.group = group, .block = block});
-      complete = found[std::size_t(block)][group].has_value();
-    }
+  bool const complete = read_pages(wanted, archive, have, found);
   int const usable = complete ? int(found.size()) : usable_blocks(std::span(found).first(full), groups);
   if (!complete) out.positions = usable * block_tokens;
   for (std::size_t group = 0; group < groups.size(); ++group) {

@@ -107,8 +107,9 @@ struct Engine::State {
   RestoredTokens restore(SavedProgress saved, PageArchive& archive);
   RestoredTokens restore_prefix(Request const& request, PageArchive& archive);
   PagesFetched fetch(PagesWanted const& wanted, PageArchive& archive);
-  std::optional<PageId> fetch_page(PagesWanted const& wanted, PageArchive& archive, PagePosition at);
+  bool read_pages(PagesWanted const& wanted, PageArchive& archive, int first, std::span<BlockPages> found);
   std::optional<PageId> page_for(std::size_t group, WhenFull when_full);
+  static std::variant<PageArchive::Block, PageArchive::Partial> archived(PagesWanted const& wanted, int block);
   static PageArchive::Block archived_block(PagesWanted const& wanted, int block);
 
   // engine_step.cpp

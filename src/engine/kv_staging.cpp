@@ -6,6 +6,18 @@
 
 namespace windlass {
 
+StagedPages::StagedPages(PagePool& pool, std::size_t group, std::size_t most) : pool_(pool), group_(group) {
+  while (pages_.size() < most) {
+    auto const page = pool_.allocate();
+    if (!page) break;
+    pages_.push_back(number(*page));
+  }
+}
+
+StagedPages::~StagedPages() {
+  for (std::uint32_t const page : pages_) pool_.release(PageId{page});
+}
+
 KvStaging::KvStaging(Engine& engine, Model const& model, Collective& collective)
     : engine_(engine), collective_(collective), mover_(model.spec, collective) {
   for (LayerGroup const& group : engine.groups()) {
@@ -56,6 +68,29 @@ std::optional<SequencePages> KvStaging::gather(SequencePages const& pages, int p
   collective_.announce(encode_pages(StepKind::gather_pages, take_changes(engine_.groups()), own));
   for (std::size_t group = 0; group < groups_.size(); ++group) mover_.gather(move_of(group, own[group], whole[group]));
   return staged;
+}
+
+std::unique_ptr<StagedPages> KvStaging::reserve(std::size_t group, std::size_t most) {
+  return std::make_unique<StagedPages>(*groups_[group].pool, group, most);
+}
+
+std::unique_ptr<StagedPages> KvStaging::gather(std::size_t group, std::span<PageId const> own) {
+  auto staged = reserve(group, own.size());
+  std::vector<std::vector<std::uint32_t>> pages(groups_.size());
+  for (PageId const page : own.first(staged->size())) pages[group].push_back(number(page));
+  collective_.announce(encode_pages(StepKind::gather_pages, take_changes(engine_.groups()), pages));
+  mover_.gather(move_of(group, pages[group], staged->pages()));
+  return staged;
+}
+
+void KvStaging::scatter(StagedPages const& staged, std::span<std::size_t const> which, std::span<PageId const> own) {
+  if (which.empty()) return;
+  std::vector<std::vector<std::uint32_t>> pages(groups_.size());
+  std::vector<std::uint32_t> whole;
+  for (PageId const page : own) pages[staged.group()].push_back(number(page));
+  for (std::size_t const i : which) whole.push_back(staged.pages()[i]);
+  collective_.announce(encode_pages(StepKind::scatter_pages, take_changes(engine_.groups()), pages));
+  mover_.scatter(move_of(staged.group(), pages[staged.group()], whole));
 }
 
 void KvStaging::scatter(SequencePages const& staged, SequencePages const& pages, int positions) {

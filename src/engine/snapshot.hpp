@@ -4,9 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "src/core/hash.hpp"
+#include "src/core/thread_team.hpp"
 #include "src/engine/handoff.hpp"
 
 namespace windlass {
@@ -26,6 +28,7 @@ class EngineSnapshot {
     int computed = 0;            ///< leading tokens of prompt and progress whose KV is in blocks and `partial`
     std::vector<Hash128> names;  ///< of the full blocks among them
     std::array<std::vector<std::byte>, max_layer_groups> partial;  ///< the last page's bytes; empty: none
+    BlockPages partial_pages;                                      ///< where they were; known until the next step
   };
   struct InProgress {
     Request request;
@@ -70,11 +73,17 @@ class PageArchive {
   struct Partial {
     int choice = 0, computed = 0;  ///< of the request that is restored
   };
+  struct Page {
+    int group = 0;
+    std::variant<Block, Partial> of;
+    PageId page{};               ///< of the engine's pool, to be filled
+    std::span<std::byte> bytes;  ///< its bytes [page_bytes of the group]
+    bool is_read = false;        ///< else it is missing, damaged or of other tokens, and is recomputed
+  };
   virtual ~PageArchive() = default;
   virtual bool holds(Block const& block) const = 0;
-  /// Fills `page` [page_bytes of the group]; false where it is missing, damaged or of other tokens: it is recomputed.
-  virtual bool read(int group, Block const& block, std::span<std::byte> page) = 0;
-  virtual bool read(int group, Partial const& partial, std::span<std::byte> page) = 0;
+  /// Reads what it has of them, on the team's threads.
+  virtual void read(std::span<Page> pages, ThreadTeam& team) = 0;
 };
 
 /// Tokens whose KV came back, and those that must be computed again.

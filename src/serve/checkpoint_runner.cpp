@@ -20,6 +20,7 @@ CheckpointRunner::CheckpointRunner(Engine& engine, CheckpointFolder& folder, Che
       configuration_(std::move(config.configuration)),
       checkpointer_(engine, folder, std::move(identity),
                     {.background_bytes_per_s = config.background_bytes_per_s,
+                     .cpus = config.cpus,
                      .carries = true,
                      .on_stored = [this](std::uint64_t number, StoredPart const& part) { publish(number, part); }}),
       next_us_(config.interval_us > 0 ? now_us() + config.interval_us : never_us) {}

@@ -12,6 +12,7 @@ namespace windlass {
 struct CheckpointRunnerConfig {
   Microseconds interval_us = 0;                      ///< between two checkpoints; 0: only at the end
   std::uint64_t background_bytes_per_s = 0;          ///< 0: no limit
+  std::vector<int> cpus;                             ///< where the writing thread may run
   std::map<std::string, std::string> configuration;  ///< of the job, for the checkpoint
 };
 

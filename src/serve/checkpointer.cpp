@@ -14,9 +14,9 @@
 namespace windlass {
 namespace {
 
+constexpr int threads_at_once = 2;  ///< one sums while the other writes; a file takes no more
+constexpr Microseconds serve_patience_us = 2'000;
 constexpr Microseconds fixed_save_us = 300'000;  ///< for the tables and two syncs, however little there is
-
-PageName name_of(int group, Hash128 name) { return {.group = std::uint32_t(group), .name = name}; }
 
 /// Sleeps so that no more than so many bytes a second are written, until somebody is in a hurry.
 class RateLimit {
@@ -69,77 +69,16 @@ std::uint64_t tokens_done(SavedRequest const& request) {
 
 }  // namespace
 
-/// The loaded pages, for the engine; counts what it reads.
-class Checkpointer::Archive final : public PageArchive {
- public:
-  Archive(Checkpointer& owner, Hash128 request) : owner_(owner), request_(request) {}
-
-  bool holds(Block const& block) const override {
-    if (!is_known(block)) return false;
-    for (std::size_t group = 0; group < owner_.identity_.groups.size(); ++group)
-      if (owner_.folder_.has(name_of(int(group), block.name))) return true;
-    return false;
-  }
-  bool read(int group, Block const& block, std::span<std::byte> page) override {
-    return is_known(block) ? read_page(name_of(group, block.name), page) : count_missing();
-  }
-  bool read(int group, Partial const& partial, std::span<std::byte> page) override {
-    auto const name = partial_name(request_, std::uint32_t(partial.choice), std::uint32_t(partial.computed));
-    return read_page(name_of(group, name), page);
-  }
-
- private:
-  /// Names do not prove: tokens and predecessor must be the same.
-  bool is_known(Block const& block) const {
-    auto const at = owner_.archived_.find(block.name);
-    return at != owner_.archived_.end() && at->second.parent == block.parent &&
-           std::equal(block.tokens.begin(), block.tokens.end(), at->second.tokens.begin(), at->second.tokens.end());
-  }
-  bool count_missing() {
-    ++owner_.counts_.missing_pages;
-    return false;
-  }
-  bool read_page(PageName const& name, std::span<std::byte> page) {
-    Microseconds const begun = now_us();
-    auto const result = owner_.folder_.read(name, page);
-    CheckpointCounts& counts = owner_.counts_;
-    counts.restore_us += now_us() - begun;
-    if (result == PageReader::Result::missing) return count_missing();
-    if (result == PageReader::Result::damaged) {
-      ++counts.damaged_pages;
-      return false;
-    }
-    ++counts.restored_pages;
-    counts.restored_bytes += std::int64_t(page.size());
-    return true;
-  }
-
-  Checkpointer& owner_;
-  Hash128 request_;
-};
-
 /// A checkpoint on its way to the disk.
 struct Checkpointer::Writing {
   std::unique_ptr<EngineSnapshot> snapshot;  ///< pins the pages; goes on the engine's thread
   CheckpointContent content;
   Outcome outcome;
   Microseconds begun_us = now_us();
-  std::uint64_t bytes_per_s = 0;
+  CheckpointHaste haste = CheckpointHaste::background;
   std::atomic<bool> hurry = false, stop = false, over = false;
   std::jthread thread;  ///< last: it ends before what it uses
 };
-
-CheckpointCounts& CheckpointCounts::operator+=(CheckpointCounts const& other) {
-  for (auto const member :
-       {&CheckpointCounts::restored_requests, &CheckpointCounts::restored_tokens, &CheckpointCounts::restored_pages,
-        &CheckpointCounts::restored_bytes, &CheckpointCounts::recomputed_tokens, &CheckpointCounts::damaged_pages,
-        &CheckpointCounts::missing_pages, &CheckpointCounts::restore_us, &CheckpointCounts::cheaper_requests,
-        &CheckpointCounts::late_requests, &CheckpointCounts::written, &CheckpointCounts::failed,
-        &CheckpointCounts::saved_tokens, &CheckpointCounts::written_bytes, &CheckpointCounts::new_pages,
-        &CheckpointCounts::kept_pages, &CheckpointCounts::left_out_pages, &CheckpointCounts::write_us})
-    this->*member += other.*member;
-  return *this;
-}
 
 Hash128 request_name(Request const& request) {
   Request nameless = request;
@@ -154,10 +93,11 @@ std::int64_t tokens_of(std::vector<SavedRequest> const& requests) {
   return std::int64_t(tokens);
 }
 
-std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine) {
+std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, int kv_heads) {
   std::vector<CheckpointGroup> groups;
   for (LayerGroup const& group : engine.groups()) {
-    KvShape const& shape = group.pool->shape();
+    KvShape shape = group.pool->shape();
+    shape.kv_heads = kv_heads;
     groups.push_back({.layers = std::uint32_t(shape.layers),
                       .kv_heads = std::uint32_t(shape.kv_heads),
                       .head_dim = std::uint32_t(shape.head_dim),
@@ -169,10 +109,14 @@ std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine) {
 
 Checkpointer::Checkpointer(Engine& engine, CheckpointFolder& folder, CheckpointIdentity identity,
                            CheckpointerConfig config)
-    : engine_(engine), folder_(folder), identity_(std::move(identity)), config_(std::move(config)) {}
+    : engine_(engine), folder_(folder), identity_(std::move(identity)), config_(std::move(config)) {
+  if (config_.staging != nullptr) whole_ = std::make_unique<WholePages>(*config_.staging);
+}
 
 Checkpointer::~Checkpointer() {
-  if (writing_) writing_->stop = writing_->hurry = true;
+  if (!writing_) return;
+  writing_->stop = writing_->hurry = true;
+  if (whole_) whole_->stop();
 }
 
 void Checkpointer::take(LoadedCheckpoint loaded) {
@@ -195,7 +139,9 @@ void Checkpointer::take(LoadedCheckpoint loaded) {
 void Checkpointer::submit(Request request) {
   if (saved_.empty() && archived_.empty()) return engine_.submit(std::move(request));
   Hash128 const name = request_name(request);
-  Archive archive(*this, name);
+  FolderArchive archive(
+      {.folder = folder_, .groups = identity_.groups, .blocks = archived_, .whole = whole_.get(), .request = name},
+      counts_);
   auto const at = saved_.find(name);
   auto saved = at == saved_.end() ? decltype(saved_)::node_type() : saved_.extract(at);
   try {
@@ -280,8 +226,8 @@ CheckpointContent Checkpointer::content_of(EngineSnapshot const& snapshot,
   for (std::size_t i = 0; i < choices.size(); ++i)
     for (EngineSnapshot::Choice const& choice : snapshot.requests[i].choices)
       (choices[i] == SaveChoice::save ? wanted : unwanted).insert(choice.names.begin(), choice.names.end());
-  auto const add_page = [&](PageName const& name, std::span<std::byte const> bytes) {
-    if (names.insert(name).second) content.pages.push_back({.name = name, .bytes = bytes});
+  auto const add_page = [&](PageToSave const& page) {
+    if (names.insert(page.name).second) content.pages.push_back(page);
   };
   for (std::size_t i = 0; i < snapshot.requests.size(); ++i) {
     EngineSnapshot::InProgress const& request = snapshot.requests[i];
@@ -291,19 +237,25 @@ CheckpointContent Checkpointer::content_of(EngineSnapshot const& snapshot,
     for (EngineSnapshot::Choice const& choice : request.choices)
       for (std::size_t group = 0; group < snapshot.groups().size(); ++group)
         if (!choice.partial[group].empty())
-          add_page(name_of(int(group),
-                           partial_name(name, std::uint32_t(choice.progress.choice), std::uint32_t(choice.computed))),
-                   choice.partial[group]);
+          add_page({.name = name_of(int(group), partial_name(name, std::uint32_t(choice.progress.choice),
+                                                             std::uint32_t(choice.computed))),
+                    .bytes = choice.partial[group]});
   }
   for (EngineSnapshot::Block const& block : snapshot.blocks) {
     if (unwanted.contains(block.name) && !wanted.contains(block.name)) continue;
     content.blocks.push_back({.name = block.name, .parent = block.parent, .tokens = block.tokens});
     for (std::size_t group = 0; group < snapshot.groups().size(); ++group)
       if (block.pages[group])
-        add_page(name_of(int(group), block.name), snapshot.groups()[group].pool->bytes(*block.pages[group]));
+        add_page(page_to_save(name_of(int(group), block.name), snapshot.groups()[group], *block.pages[group]));
   }
   if (config_.carries) carry_on(content);
   return content;
+}
+
+/// Whole pages are put together when the writing thread comes to them.
+PageToSave Checkpointer::page_to_save(PageName const& name, LayerGroup const& group, PageId page) const {
+  if (whole_) return {.name = name, .bytes = {}, .source = page};
+  return {.name = name, .bytes = group.pool->bytes(page)};
 }
 
 /// What was loaded and not asked for yet, by reference to the pages that are on disk.
@@ -333,6 +285,7 @@ bool Checkpointer::begin(std::uint64_t number, CheckpointHaste haste, Microsecon
   if (writing_) return false;
   writing_ = std::make_unique<Writing>();
   writing_->snapshot = engine_.snapshot(travelling_ ? travelling_() : std::vector<DetachedRequest const*>());
+  if (whole_) whole_->complete(*writing_->snapshot);
   std::vector<SaveChoice> choices(writing_->snapshot->requests.size(), SaveChoice::save);
   Microseconds const time_us = until_us == never_us ? never_us : std::max<Microseconds>(0, until_us - now_us());
   if (haste == CheckpointHaste::at_once) choices = choose(*writing_->snapshot, time_us);
@@ -340,20 +293,27 @@ bool Checkpointer::begin(std::uint64_t number, CheckpointHaste haste, Microsecon
   if (time_us != never_us)
     writing_->content.most_new_bytes = std::uint64_t(double(time_us) * folder_.measured_write_bytes_per_us());
   writing_->outcome.number = number;
-  writing_->bytes_per_s = haste == CheckpointHaste::at_once ? 0 : config_.background_bytes_per_s;
+  writing_->haste = haste;
   writing_->thread = std::jthread([this, &writing = *writing_] { write(writing); });
   return true;
 }
 
 /// On the writing thread.
 void Checkpointer::write(Writing& writing) {
-  RateLimit limit(writing.bytes_per_s, writing.hurry);
+  allow_this_thread(config_.cpus);
+  bool const waits = writing.haste == CheckpointHaste::background;
+  if (waits) put_this_thread_behind();
+  RateLimit limit(waits ? config_.background_bytes_per_s : 0, writing.hurry);
+  auto const pace = [&](std::uint64_t bytes) {
+    limit.wait(bytes);
+    return !writing.stop;
+  };
   Outcome& outcome = writing.outcome;
+  std::function<std::size_t(std::span<PageToSave>)> fetch;
+  if (whole_) fetch = [this](std::span<PageToSave> pages) { return whole_->fetch(pages); };
   try {
-    outcome.part = folder_.write(outcome.number, identity_, writing.content, [&](std::uint64_t bytes) {
-      limit.wait(bytes);
-      return !writing.stop;
-    });
+    outcome.part = folder_.write(outcome.number, identity_, writing.content,
+                                 {.pace = pace, .threads = waits || whole_ ? 1 : threads_at_once, .fetch = fetch});
     if (!outcome.part) outcome.problem = "it was stopped";
     if (outcome.part && config_.on_stored) config_.on_stored(outcome.number, *outcome.part);
   } catch (std::exception const& error) {
@@ -382,6 +342,7 @@ std::optional<Checkpointer::Outcome> Checkpointer::finish() {
 }
 
 std::optional<Checkpointer::Outcome> Checkpointer::poll() {
+  if (writing_ && whole_ && !writing_->over) whole_->serve(0);
   if (!writing_ || !writing_->over) return std::nullopt;
   return finish();
 }
@@ -389,6 +350,7 @@ std::optional<Checkpointer::Outcome> Checkpointer::poll() {
 std::optional<Checkpointer::Outcome> Checkpointer::wait() {
   if (!writing_) return std::nullopt;
   writing_->hurry = true;
+  while (whole_ && !writing_->over) whole_->serve(serve_patience_us);
   return finish();
 }
 

@@ -9,31 +9,15 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "src/core/clock.hpp"
 #include "src/engine/engine.hpp"
 #include "src/policy/walltime.hpp"
+#include "src/serve/folder_archive.hpp"
 #include "src/store/checkpoint_folder.hpp"
 
 namespace windlass {
-
-/// For the report.
-struct CheckpointCounts {
-  std::int64_t restored_requests = 0, restored_tokens = 0, restored_pages = 0, restored_bytes = 0;
-  std::int64_t recomputed_tokens = 0;  ///< should have come back, but did not
-  std::int64_t damaged_pages = 0, missing_pages = 0;
-  std::int64_t restore_us = 0;        ///< in reading pages
-  std::int64_t cheaper_requests = 0;  ///< of which only the tokens were saved at the end: computing was cheaper
-  std::int64_t late_requests = 0;     ///< the same: there was no time
-  std::int64_t written = 0, failed = 0;
-  std::int64_t saved_tokens = 0;  ///< computed or generated, of unfinished requests, in the last one
-  std::int64_t written_bytes = 0, new_pages = 0, kept_pages = 0, left_out_pages = 0;
-  std::int64_t write_us = 0;
-
-  CheckpointCounts& operator+=(CheckpointCounts const& other);
-};
 
 enum class CheckpointHaste : std::uint8_t {
   background,  ///< at the rate that leaves the engine its speed
@@ -42,8 +26,10 @@ enum class CheckpointHaste : std::uint8_t {
 
 struct CheckpointerConfig {
   std::uint64_t background_bytes_per_s = 0;  ///< 0: no limit
+  std::vector<int> cpus = {};                ///< where the writing thread may run; empty: where the engine's does
   bool carries =
       true;  ///< what was loaded and nobody has asked for yet stays in the next checkpoint (one rank does it)
+  KvStaging* staging = nullptr;  ///< of an instance of several ranks
   /// Called on the writing thread when the part is on disk; what it throws is the checkpoint's failure.
   std::function<void(std::uint64_t number, StoredPart const& part)> on_stored = {};
 };
@@ -89,12 +75,12 @@ class Checkpointer {
   CheckpointIdentity const& identity() const { return identity_; }
 
  private:
-  class Archive;
   struct Writing;
   CheckpointContent content_of(EngineSnapshot const& snapshot, std::vector<SaveChoice> const& choices) const;
   std::vector<SaveChoice> choose(EngineSnapshot const& snapshot, Microseconds time_us);
   std::uint64_t bytes_of_block() const;
   void carry_on(CheckpointContent& content) const;
+  PageToSave page_to_save(PageName const& name, LayerGroup const& group, PageId page) const;
   void write(Writing& writing);
   std::optional<Outcome> finish();
 
@@ -102,9 +88,10 @@ class Checkpointer {
   CheckpointFolder& folder_;
   CheckpointIdentity identity_;
   CheckpointerConfig config_;
-  std::multimap<Hash128, SavedRequest> saved_;        ///< not submitted yet
-  std::unordered_map<Hash128, SavedBlock> archived_;  ///< blocks of the loaded checkpoint
-  std::vector<Hash128> archive_order_;                ///< parents first
+  std::multimap<Hash128, SavedRequest> saved_;  ///< not submitted yet
+  ArchivedBlocks archived_;                     ///< of the loaded checkpoint
+  std::vector<Hash128> archive_order_;          ///< parents first
+  std::unique_ptr<WholePages> whole_;           ///< where the engine's pages are parts
   std::unique_ptr<Writing> writing_;
   Travelling travelling_;
   CheckpointCounts counts_;
@@ -116,7 +103,7 @@ Hash128 request_name(Request const& request);
 /// Computed and generated tokens, of all choices.
 std::int64_t tokens_of(std::vector<SavedRequest> const& requests);
 
-/// What the pages of this engine are.
-std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine);
+/// What the whole pages of this engine's model are.
+std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, int kv_heads);
 
 }  // namespace windlass

@@ -127,32 +127,4 @@ Hash128 partial_name(Hash128 request, std::uint32_t choice, std::uint32_t comput
   return hash_bytes(std::as_bytes(std::span(place)), request);
 }
 
-PageReader::Opened const& PageReader::open(std::string const& name) {
-  auto const [at, is_new] = files_.try_emplace(name);
-  Opened& opened = at->second;
-  if (!is_new) return opened;
-  try {
-    auto file = std::make_unique<OpenFile>(folder_ + "/" + name, O_RDONLY);
-    opened.block = read_user_block(*file);
-    opened.file = std::move(file);
-  } catch (std::exception const&) {  // its pages count as missing
-  }
-  return opened;
-}
-
-PageReader::Result PageReader::read(std::string const& file, PagePlace const& place, PageName const& name,
-                                    std::span<std::byte> page) {
-  Opened const& opened = open(file);
-  if (!opened.file) return Result::missing;
-  UserBlock::Pages const& pages = opened.block.pages[name.group];
-  if (name.group >= opened.block.groups || place.row >= pages.rows || pages.page_bytes != page.size())
-    return Result::damaged;
-  try {
-    read_at(*opened.file, pages.offset + place.row * pages.page_bytes, page);
-  } catch (FileError const&) {
-    return Result::damaged;
-  }
-  return checksum(page, salt_of(name)) == place.checksum ? Result::ok : Result::damaged;
-}
-
 }  // namespace windlass

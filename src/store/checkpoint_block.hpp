@@ -9,6 +9,7 @@
 namespace windlass {
 
 constexpr std::uint64_t user_block_bytes = 4096;
+constexpr std::size_t piece_bytes = std::size_t{256} << 10;  ///< of a page that is summed and moved: fits into caches
 
 /// Throw FileError where the file ends early, or the system refuses.
 void read_at(OpenFile const& file, std::uint64_t offset, std::span<std::byte> out);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,7 +70,10 @@ Hash128 partial_name(Hash128 request, std::uint32_t choice, std::uint32_t comput
 /// A page to be saved.
 struct PageToSave {
   PageName name;
-  std::span<std::byte const> bytes;  ///< [page_bytes of the group]; stays as it is until the writer is done
+  std::span<std::byte const> bytes;   ///< [page_bytes of the group]; stays as it is until the writer is done
+  std::optional<PageId> source = {};  ///< without bytes: WriteManner::fetch has them; without both: it is on disk
+
+  bool is_here() const { return !bytes.empty() || source; }
 };
 
 /// Where a saved page lies.

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "src/core/thread_team.hpp"
 #include "src/store/checkpoint_data.hpp"
 #include "src/store/locked_file.hpp"
 
@@ -36,22 +37,27 @@ struct UserBlock {
 /// that says what is wrong.
 UserBlock verified_user_block(std::string const& path);
 
-/// Called after each batch of page bytes: may sleep; false ends the writing.
-using Pace = std::function<bool(std::uint64_t bytes)>;
+struct WriteManner {
+  /// Called after each page, by one thread at a time: may sleep; false ends the writing.
+  std::function<bool(std::uint64_t bytes)> pace = {};
+  int threads = 1;  ///< that write; 1 where pages are fetched
+  /// Gives the bytes of the first of these pages, which stay until the next call; returns of how many, 0 to end.
+  std::function<std::size_t(std::span<PageToSave> pages)> fetch = {};
+};
 
 struct PartToWrite {
   std::string folder, name;
   std::vector<CheckpointGroup> groups;
   CheckpointContent const* content = nullptr;
   std::map<PageName, std::pair<std::string, PagePlace>> known;  ///< pages that lie in other files: not written again
-  Pace pace;
+  WriteManner manner;
 };
 struct WrittenPart {
   std::uint64_t digest = 0, bytes = 0, new_pages = 0, kept_pages = 0;
   SavedPart tables;  ///< pages and files alone
 };
 
-/// Writes FOLDER/NAME beside, syncs it and renames it. Nothing where `pace` ended it. Throws FileError; then nothing
+/// Writes FOLDER/NAME beside, syncs it and renames it. Nothing where the pace ended it. Throws FileError; then nothing
 /// is left behind.
 std::optional<WrittenPart> write_part(PartToWrite const& part);
 /// Throws FileError where the file is damaged or missing.
@@ -65,17 +71,36 @@ CheckpointMaster read_master(std::string const& path);
 /// Reads pages of files in a folder. Local; uses no HDF5, so it may run beside a writer.
 class PageReader {
  public:
-  explicit PageReader(std::string folder) : folder_(std::move(folder)) {}
+  explicit PageReader(std::string folder);
+  ~PageReader();
   enum class Result : unsigned char { ok, missing, damaged };
   /// Fills `page`, whose size is the group's page_bytes.
   Result read(std::string const& file, PagePlace const& place, PageName const& name, std::span<std::byte> page);
 
+  struct Wanted {
+    std::string file;
+    PagePlace place;
+    PageName name;
+    std::span<std::byte> bytes;  ///< [page_bytes of the group]
+    Result result = Result::missing;
+  };
+  /// Fills all of them, in the order in which they lie in the files, on the team's threads: what is not in the page
+  /// cache past it, since a copy there would cost more time than the disk.
+  void read(std::span<Wanted> pages, ThreadTeam& team);
+
  private:
   struct Opened {
-    std::unique_ptr<OpenFile> file;  ///< null: cannot be read
+    std::unique_ptr<OpenFile> file;    ///< null: cannot be read
+    std::unique_ptr<OpenFile> direct;  ///< the same past the page cache; null where the file system has no such thing
     UserBlock block;
   };
+  using Run = std::span<Wanted* const>;  ///< of pages that follow each other in a file
   Opened const& open(std::string const& name);
+  static bool lies_in(UserBlock const& block, Wanted const& page);
+  static std::uint64_t offset_of(UserBlock const& block, Wanted const& page);
+  static bool follows(Wanted const& before, Wanted const& page);
+  static void read_buffered(Opened const& opened, Wanted& page);
+  static bool read_directly(Opened const& opened, Run run);
 
   std::string folder_;
   std::map<std::string, Opened> files_;

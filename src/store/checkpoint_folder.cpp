@@ -106,7 +106,7 @@ void forget_thin_files(CheckpointContent const& content, Known& known) {
   for (PageToSave const& page : content.pages)
     if (auto const at = known.find(page.name); at != known.end()) {
       ++rows[at->second.first].first;
-      if (page.bytes.empty()) needed.insert(at->second.first);
+      if (!page.is_here()) needed.insert(at->second.first);
     }
   for (auto const& [file, counts] : rows) {
     if (2 * counts.first >= counts.second || needed.contains(file)) continue;
@@ -121,7 +121,7 @@ std::uint64_t leave_out(CheckpointIdentity const& identity, Known const& known, 
   std::erase_if(content.pages, [&](PageToSave const& page) {
     if (known.contains(page.name)) return false;
     std::uint64_t const bytes = identity.groups[page.name.group].page_bytes;
-    if (page.bytes.empty() || bytes > room) return ++left_out > 0;
+    if (!page.is_here() || bytes > room) return ++left_out > 0;
     room -= bytes;
     return false;
   });
@@ -222,19 +222,26 @@ std::optional<LoadedCheckpoint> CheckpointFolder::load(CheckpointIdentity const&
   return best;
 }
 
-PageReader::Result CheckpointFolder::read(PageName const& name, std::span<std::byte> page) {
-  std::pair<std::string, PagePlace> place;
+void CheckpointFolder::read(std::span<PageToRead> pages, ThreadTeam& team) {
+  std::vector<PageReader::Wanted> wanted;
+  std::vector<std::size_t> places;  // [wanted] in `pages`
   {
     std::lock_guard const lock(mutex_);
-    auto const at = known_.find(name);
-    if (at == known_.end()) return PageReader::Result::missing;
-    place = at->second;
+    for (std::size_t i = 0; i < pages.size(); ++i) {
+      pages[i].result = PageReader::Result::missing;
+      auto const at = known_.find(pages[i].name);
+      if (at == known_.end()) continue;
+      places.push_back(i);
+      wanted.push_back(
+          {.file = at->second.first, .place = at->second.second, .name = pages[i].name, .bytes = pages[i].bytes});
+    }
   }
-  auto const result = reader_->read(place.first, place.second, name, page);
-  if (result == PageReader::Result::ok) return result;
+  reader_->read(wanted, team);
   std::lock_guard const lock(mutex_);
-  known_.erase(name);  // it must be written again
-  return result;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    pages[places[i]].result = wanted[i].result;
+    if (wanted[i].result != PageReader::Result::ok) known_.erase(wanted[i].name);  // it must be written again
+  }
 }
 
 bool CheckpointFolder::has(PageName const& name) const {
@@ -268,7 +275,7 @@ std::uint64_t CheckpointFolder::bytes_allowed(std::uint64_t table_bytes) const {
 }
 
 std::optional<StoredPart> CheckpointFolder::write(std::uint64_t number, CheckpointIdentity const& identity,
-                                                  CheckpointContent& content, Pace const& pace) {
+                                                  CheckpointContent& content, WriteManner const& manner) {
   next_number_ = std::max(next_number_, number + 1);
   Known pages = known();
   forget_thin_files(content, pages);
@@ -280,7 +287,7 @@ std::optional<StoredPart> CheckpointFolder::write(std::uint64_t number, Checkpoi
                              .groups = identity.groups,
                              .content = &content,
                              .known = std::move(pages),
-                             .pace = pace});
+                             .manner = manner});
   if (!written) return std::nullopt;
   std::lock_guard const lock(mutex_);
   known_.clear();

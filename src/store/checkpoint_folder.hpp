@@ -55,16 +55,22 @@ class CheckpointFolder {
   std::optional<LoadedCheckpoint> load(CheckpointIdentity const& identity, ArithmeticRule rule);
 
   /// Writes this rank's part of checkpoint `number`: pages that lie in files of earlier ones are not written again.
-  /// `content`'s pages without bytes must be such. Nothing where `pace` ended it. Throws FileError.
+  /// `content`'s pages that are not here must be such. Nothing where the pace ended it. Throws FileError.
   std::optional<StoredPart> write(std::uint64_t number, CheckpointIdentity const& identity, CheckpointContent& content,
-                                  Pace const& pace);
+                                  WriteManner const& manner);
   /// The owner: makes a checkpoint of parts that are on disk the newest one, and removes what no kept one needs.
   void publish(CheckpointMaster const& master);
 
   std::uint64_t next_number() const { return next_number_; }
   /// Whether a page lies in a file that can still be referred to.
   bool has(PageName const& name) const;
-  PageReader::Result read(PageName const& name, std::span<std::byte> page);
+  struct PageToRead {
+    PageName name;
+    std::span<std::byte> bytes;  ///< [page_bytes of the group]
+    PageReader::Result result = PageReader::Result::missing;
+  };
+  /// Fills them on the team's threads.
+  void read(std::span<PageToRead> pages, ThreadTeam& team);
   /// Of 8 MiB with a sync, once; 1 MB/s where it fails.
   double measured_write_bytes_per_us();
   std::string const& path() const { return config_.path; }

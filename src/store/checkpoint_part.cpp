@@ -6,18 +6,16 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "src/core/checksum.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 #include "src/store/atomic_file.hpp"
 #include "src/store/checkpoint_block.hpp"
 #include "src/store/checkpoint_tables.hpp"
 #include "src/store/hdf5_file.hpp"
+#include "src/store/page_writer.hpp"
 
 namespace windlass {
 namespace {
-
-constexpr std::uint64_t sync_bytes = std::uint64_t{32} << 20;  ///< after so many the system may begin to write
 
 /// Where everything of a new part will lie.
 struct PartLayout {
@@ -85,27 +83,19 @@ Places write_tables(std::string const& path, PartToWrite const& part, PartLayout
   return places;
 }
 
-/// False where the pace ended it.
-bool write_pages(OpenFile const& file, PartToWrite const& part, PartLayout& layout, Places const& places) {
-  std::uint64_t unsynced = 0;
+std::vector<PlacedPage> placed_pages(PartToWrite const& part, PartLayout& layout, Places const& places) {
+  std::vector<PlacedPage> placed;
   for (std::size_t group = 0; group < part.groups.size(); ++group) {
     std::uint64_t at = places.block.pages[group].offset;
     for (PartLayout::NewPage const& each : layout.new_pages[group]) {
       PageToSave const& page = part.content->pages[each.page];
-      ensure(page.bytes.size() == part.groups[group].page_bytes, "a page of a checkpoint has another group's size");
-      layout.checksums[each.row_of_table] = checksum(page.bytes, salt_of(page.name));
-      write_at(file, at, page.bytes);
-      at += page.bytes.size();
-      unsynced += page.bytes.size();
-      if (unsynced >= sync_bytes) {
-        ::sync_file_range(file.descriptor(), off_t(at - unsynced), off_t(unsynced), SYNC_FILE_RANGE_WRITE);
-        unsynced = 0;
-      }
-      if (part.pace && !part.pace(page.bytes.size())) return false;
+      std::uint64_t const bytes = part.groups[group].page_bytes;
+      placed.push_back(
+          {.page = page, .page_bytes = bytes, .offset = at, .checksum = &layout.checksums[each.row_of_table]});
+      at += bytes;
     }
-    unsynced = 0;
   }
-  return true;
+  return placed;
 }
 
 WrittenPart result_of(PartLayout const& layout, UserBlock const& block, std::string const& own_name) {
@@ -123,7 +113,7 @@ std::optional<WrittenPart> write_beside(std::string const& path, PartToWrite con
   PartLayout layout = plan_layout(part);
   Places const places = write_tables(path, part, layout);
   OpenFile const file(path, O_RDWR);
-  if (!write_pages(file, part, layout, places)) return std::nullopt;
+  if (!write_pages(file, placed_pages(part, layout, places), part.manner)) return std::nullopt;
   if (!layout.checksums.empty()) write_at(file, places.checksums_offset, std::as_bytes(std::span(layout.checksums)));
   seal(file, places.block);
   return result_of(layout, read_user_block(file), part.name);
