@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "jobs/option_parsing.hpp"
+#include "mpi/kv_transport.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
 
@@ -103,7 +104,8 @@ po::options_description machine_options() {
                         "prefill=2,decode=1,spare=1, "
                         "controller=dedicated (windlass inspect topology --layout L shows it)");
   options.add_options()("transport", with_default<std::string>("auto"),
-                        "how KV moves between instances: auto, window (MPI one-sided) or message");
+                        "how KV gets to another instance: auto, shared (its pages change hands, inside a "
+                        "machine), window (MPI one-sided) or message");
   options.add_options()("lost-after-seconds", with_default(10.0),
                         "a rank that is silent for so long is killed, and its work goes to others");
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
@@ -119,8 +121,8 @@ po::options_description machine_options() {
 }
 
 std::string transport(std::string const& name) {
-  if (name == "auto" || name == "window" || name == "message") return name;
-  throw InputError(text("--transport ", name, " does not exist; use auto, window or message"));
+  if (name == "auto" || transport_called(name)) return name;
+  throw InputError(text("--transport ", name, " does not exist; use auto, shared, window or message"));
 }
 
 double lost_after_seconds(double seconds) {

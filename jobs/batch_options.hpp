@@ -33,7 +33,7 @@ struct BatchOptions {
   std::string report_file, status_file;
   bool quiet = false;
   Layout layout;                  ///< of the ranks
-  std::string transport;          ///< "auto" or a name: how KV moves between instances
+  std::string transport;          ///< "auto" or a name: how KV gets to another instance
   double lost_after_seconds = 0;  ///< of silence, after which a rank is lost
   CheckpointOptions checkpoint;
   double time_left_seconds = 0;              ///< of the allocation; 0: ask the batch system

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "jobs/exit_codes.hpp"
+#include "jobs/kv_sharing.hpp"
 #include "jobs/layout_table.hpp"
 #include "jobs/machine_share.hpp"
 #include "jobs/option_parsing.hpp"
@@ -20,6 +21,7 @@
 namespace windlass {
 namespace {
 
+constexpr Microseconds patience_with_handoffs_us = 2'000'000;   ///< that are over, but not told of
 constexpr auto patience_of_farewell = std::chrono::seconds(5);  ///< for live ranks to take the word that all is done
 
 }  // namespace
@@ -95,12 +97,13 @@ void BatchRun::set_up() {
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
   std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
   if (place_.mpi.uses_mpi()) collective = make_collective(plan_.own_ranks());
+  KvSharing sharing(place_.mpi, plan_, plan_.computes() ? setup_.get() : nullptr, options_.transport);
   together([&] {
-    start_engine(*setup_, options_.engine, plan_.own_place(), std::move(collective));
+    start_engine(*setup_, options_.engine, sharing.place(plan_.own_place()), std::move(collective));
     if (checkpoint_) open_checkpoint();
     output_->begin(options_, *setup_);  // nothing is changed before everything else has been accepted
   });
-  if (place_.mpi.place().world_ranks > 1) set_up_cluster();
+  if (place_.mpi.place().world_ranks > 1) set_up_cluster(sharing);
 }
 
 void BatchRun::open_checkpoint() {
@@ -110,9 +113,9 @@ void BatchRun::open_checkpoint() {
     checkpoint_->make_checkpointer(options_, *setup_, plan_.carries_checkpoint());
 }
 
-void BatchRun::set_up_cluster() {
+void BatchRun::set_up_cluster(KvSharing& sharing) {
   EngineSetup const* const computes = plan_.computes() ? setup_.get() : nullptr;
-  cluster_ = std::make_unique<Cluster>(place_.mpi, plan_, computes, options_.transport);
+  cluster_ = std::make_unique<Cluster>(place_.mpi, plan_, computes, sharing);
   DistributedConfig config{.spare_ranks = plan_.layout.spare_ranks,
                            .kill_rank = [this](int rank) { return place_.watch.kill(rank); }};
   std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
@@ -200,14 +203,10 @@ BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
 /// A run that should have moved KV and moved none is wrong, however right its answers are.
 std::exception_ptr BatchRun::end_cluster() {
   if (!remote_) return nullptr;
+  remote_->await_handoffs(now_us() + patience_with_handoffs_us);
   remote_->shut_down(DistributedRunner::End::done);
   if (has_losses()) cluster_->courier().flush(patience_of_farewell);
-  MovedKv const& moved = remote_->moved();
-  if (!options_.quiet && !cluster_->transport_name().empty())
-    log_info(text("KV moved: ", moved.requests, " requests, ", moved.pages, " pages, ", moved.bytes >> 20, " MiB in ",
-                  moved.microseconds / 1000, " ms of handoffs by ", cluster_->transport_name(), "; ", moved.failed,
-                  " prompts were computed again"));
-  if (moved.requests > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
+  if (remote_->moved().requests() > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
   return std::make_exception_ptr(
       std::runtime_error("no KV moved although prefill and decode are separate: every prompt was computed twice; try "
                          "--transport message"));
@@ -286,12 +285,21 @@ BatchReport BatchRun::make_report(BatchInput const& input, std::string const& st
   report.configuration["backend"] = setup_->operations->name;
   report.configuration["max-model-len"] = text(model.max_model_len);
   report.configuration["kv-cache-memory"] = text(setup_->kv_bytes);
-  add_losses(report);
+  add_ranks(report);
   return report;
 }
 
-void BatchRun::add_losses(BatchReport& report) const {
+void BatchRun::add_ranks(BatchReport& report) const {
   if (!remote_) return;
+  MovedKv const& moved = remote_->moved();
+  if (plan_.hands_over_kv())
+    report.kv = {.shared = moved.shared,
+                 .copied = moved.copied,
+                 .copying = cluster_->copying_transport(),
+                 .link_gb_per_s = cluster_->link_gb_per_s(),
+                 .handoff_us = moved.microseconds,
+                 .failed = moved.failed,
+                 .without_kv = moved.without_kv};
   Losses const& losses = remote_->losses();
   report.instances = int(plan_.layout.instances.size());
   report.lost_ranks = losses.ranks;
@@ -302,7 +310,7 @@ void BatchRun::add_losses(BatchReport& report) const {
 
 std::string BatchRun::losses() const {
   BatchReport report;
-  add_losses(report);
+  add_ranks(report);
   return losses_text(report);
 }
 

@@ -53,7 +53,7 @@ class BatchRun {
   void together(Attempt attempt);
   void set_up();
   void open_checkpoint();
-  void set_up_cluster();
+  void set_up_cluster(KvSharing& sharing);
   void announce() const;
   void count_allocation();
   BatchEnd answer(BatchInput& input, AnswerWriter& writer);
@@ -63,7 +63,7 @@ class BatchRun {
   void tell(BatchInput const& input, std::string const& status);
   std::optional<MachineShare> machine_share(BatchReport const& report);
   BatchReport make_report(BatchInput const& input, std::string const& status) const;
-  void add_losses(BatchReport& report) const;
+  void add_ranks(BatchReport& report) const;
 
   BatchOptions const& options_;
   BatchPlace const place_;

@@ -3,6 +3,7 @@
 #include "jobs/batch_checkpoint.hpp"
 #include "jobs/cluster.hpp"
 #include "jobs/exit_codes.hpp"
+#include "jobs/kv_sharing.hpp"
 #include "jobs/leave.hpp"
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
@@ -11,6 +12,7 @@ namespace windlass {
 namespace {
 
 struct WorkerSetup {
+  EnginePlace place;
   std::unique_ptr<EngineSetup> engine;
   std::unique_ptr<BatchCheckpoint> checkpoint;  ///< where a folder is named; goes before the engine
 };
@@ -33,7 +35,7 @@ std::string try_start(BatchOptions const& options, ClusterPlan const& plan, Work
                       std::unique_ptr<Collective> collective) {
   try {
     if (made.engine == nullptr) return "";
-    start_engine(*made.engine, options.engine, plan.own_place(), std::move(collective));
+    start_engine(*made.engine, options.engine, made.place, std::move(collective));
     if (options.checkpoint.folder.empty() || made.engine->engine == nullptr) return "";
     made.checkpoint = std::make_unique<BatchCheckpoint>(options, plan.world_rank);
     made.checkpoint->make_checkpointer(options, *made.engine, plan.carries_checkpoint());
@@ -51,8 +53,11 @@ int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   std::unique_ptr<EngineSetup>& setup = made.engine;
   agree(job, try_load(options, plan, arithmetic, setup));
   agree_on(job, setup ? model_and_arithmetic(*setup) : "");
-  agree(job, try_start(options, plan, made, make_collective(plan.own_ranks())));
-  Cluster cluster(job, plan, setup.get(), options.transport);
+  auto collective = make_collective(plan.own_ranks());
+  KvSharing sharing(job, plan, setup.get(), options.transport);
+  made.place = sharing.place(plan.own_place());
+  agree(job, try_start(options, plan, made, std::move(collective)));
+  Cluster cluster(job, plan, setup.get(), sharing);
   if (made.checkpoint) cluster.set_checkpointer(made.checkpoint->checkpointer());
   watch.on_end([](ProcessEnd end) {
     if (end.world_rank == 0 || end.world_rank == ProcessEnd::launcher)

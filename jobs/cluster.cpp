@@ -2,84 +2,16 @@
 
 #include <algorithm>
 
+#include "jobs/kv_sharing.hpp"
 #include "jobs/layout_table.hpp"
 #include "mpi/communicators.hpp"
-#include "mpi/message_transport.hpp"
-#include "mpi/window_transport.hpp"
 #include "src/core/error.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
-#include "src/kv/page_pool.hpp"
 #include "src/model/placed_load.hpp"
 
 namespace windlass {
 namespace {
-
-/// [world ranks] what each rank says.
-std::vector<std::string> say(MpiJob const& job, std::string const& words) {
-  if (!job.uses_mpi()) return {words};
-  std::vector<std::string> all;
-  for (auto const& bytes : gather_from_all(std::as_bytes(std::span(words.data(), words.size()))))
-    all.emplace_back(reinterpret_cast<char const*>(bytes.data()), bytes.size());
-  return all;
-}
-
-std::vector<PoolRegion> regions_of(std::span<LayerGroup const> groups) {
-  std::vector<PoolRegion> regions;
-  for (LayerGroup const& group : groups) {
-    PagePool const& pool = *group.pool;
-    regions.push_back({.base = pool.bytes(PageId{pool.first_page()}).data(),
-                       .page_bytes = pool.shape().page_bytes(),
-                       .pages = pool.pages()});
-  }
-  return regions;
-}
-
-/// Pairs of leaders that hand KV to each other, and of spare ranks with all of them, each once, in an order that all
-/// ranks agree on.
-std::vector<KvLink> links_of(LayoutPlan const& layout) {
-  std::vector<std::pair<int, int>> pairs;
-  for (int const spare : layout.spare_ranks) {
-    for (PlannedInstance const& instance : layout.instances)
-      pairs.emplace_back(std::min(spare, instance.ranks.front()), std::max(spare, instance.ranks.front()));
-    for (int const other : layout.spare_ranks)
-      if (spare < other) pairs.emplace_back(spare, other);
-  }
-  for (PlannedInstance const& instance : layout.instances) {
-    if (instance.role != Role::prefill) continue;
-    for (int const peer : instance.peers) {
-      int const from = instance.ranks.front(), to = layout.instances[std::size_t(peer)].ranks.front();
-      pairs.emplace_back(std::min(from, to), std::max(from, to));
-    }
-  }
-  std::sort(pairs.begin(), pairs.end());
-  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  std::vector<KvLink> links;
-  for (auto const& [first, second] : pairs) links.push_back({.first_rank = first, .second_rank = second});
-  return links;
-}
-
-/// Windows if every rank could make its own, else messages.
-std::unique_ptr<KvTransport> choose_transport(MpiJob const& job, ClusterPlan const& plan,
-                                              std::vector<PoolRegion> const& pools, std::string const& wanted) {
-  std::unique_ptr<WindowTransport> windows;
-  std::string problem;
-  if (wanted != "message") {
-    try {
-      windows = std::make_unique<WindowTransport>(pools, links_of(plan.layout));
-    } catch (std::exception const& error) {
-      problem = error.what();
-    }
-    for (std::string const& words : say(job, problem))
-      if (!words.empty()) problem = words;
-    if (problem.empty()) return windows;
-    if (windows) windows->abandon();
-    if (wanted == "window")
-      throw InputError(text("--transport window: ", problem, "; this MPI has no such windows here, use message"));
-    windows.reset();
-  }
-  return std::make_unique<MessageTransport>(pools);
-}
 
 void refuse_degrees(LayoutPlan const& plan) {
   for (PlannedInstance const& instance : plan.instances)
@@ -89,6 +21,14 @@ void refuse_degrees(LayoutPlan const& plan) {
 }
 
 }  // namespace
+
+std::vector<std::string> say(MpiJob const& job, std::string const& words) {
+  if (!job.uses_mpi()) return {words};
+  std::vector<std::string> all;
+  for (auto const& bytes : gather_from_all(std::as_bytes(std::span(words.data(), words.size()))))
+    all.emplace_back(reinterpret_cast<char const*>(bytes.data()), bytes.size());
+  return all;
+}
 
 PlannedInstance const* ClusterPlan::own_instance() const {
   for (PlannedInstance const& instance : layout.instances)
@@ -188,15 +128,17 @@ std::string model_and_arithmetic(EngineSetup const& setup) {
   return text("arithmetic ", setup.arithmetic, ", model ", to_hex(setup.model.identity));
 }
 
-Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, std::string const& transport) {
+Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, KvSharing& sharing) {
   Engine* const engine = setup != nullptr ? setup->engine.get() : nullptr;
   bool const leads_others = engine != nullptr && setup->collective->degree() > 1;
   if (plan.hands_over_kv() && leads_others)
     staging_ = std::make_unique<KvStaging>(*engine, setup->model, *setup->collective);
-  std::vector<PoolRegion> pools;
-  if (engine != nullptr) pools = regions_of(staging_ ? staging_->groups() : engine->groups());
-  if (plan.hands_over_kv()) transport_ = choose_transport(job, plan, pools, transport);
-  if (transport_) transport_name_ = windlass::transport_name(transport_->kind());
+  std::vector<PoolRegion> regions;
+  if (engine != nullptr) regions = regions_of(staging_ ? staging_->groups() : engine->groups());
+  transport_ = sharing.connect(job, plan, regions);
+  pools_ = sharing.pools();
+  transport_name_ = sharing.name();
+  link_gb_per_s_ = sharing.link_gb_per_s();
   CourierConfig config{.job_epoch = plan.job_epoch};
   for (int rank = 0; rank < job.place().world_ranks; ++rank)
     if (rank != plan.world_rank && (plan.world_rank == 0 || rank == 0)) config.heartbeat_ranks.push_back(rank);
@@ -205,8 +147,10 @@ Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* 
   if (setup != nullptr && setup->follower)
     follower_ = std::make_unique<FollowerWorker>(*setup->follower, *courier_, WorkerConfig{});
   if (engine == nullptr) return;
-  if (transport_) exchange_ = std::make_unique<KvExchange>(*courier_, *transport_, pools, KvExchangeConfig{});
-  worker_ = std::make_unique<Worker>(*engine, *courier_, exchange_.get(), WorkerConfig{.staging = staging_.get()});
+  if (transport_) exchange_ = std::make_unique<KvExchange>(*courier_, *transport_, regions, KvExchangeConfig{});
+  worker_ = std::make_unique<Worker>(
+      *engine, *courier_, exchange_.get(),
+      WorkerConfig{.shared = pools_.get(), .most_lent_share = sharing.most_lent_share(), .staging = staging_.get()});
 }
 
 /// Whoever uses MPI on the courier's thread goes first; windows are freed when the thread is gone.

@@ -47,6 +47,8 @@ std::optional<SharedWeights> share_weights(ClusterPlan const& plan, ModelConfig 
 /// Collective: every rank says what is wrong with it (nothing: empty). Throws one InputError that names the first rank
 /// with a problem on all of them, so that all leave together.
 void agree(MpiJob const& job, std::string const& problem);
+/// Collective: [world ranks] what each rank says.
+std::vector<std::string> say(MpiJob const& job, std::string const& words);
 /// Collective: what rank 0 says.
 std::string from_rank_0(MpiJob const& job, std::string const& words);
 /// Collective: throws on every rank where ranks with an engine differ in `words` (model and arithmetic).
@@ -55,16 +57,21 @@ void agree_on(MpiJob const& job, std::string const& words);
 /// What agree_on() compares.
 std::string model_and_arithmetic(EngineSetup const& setup);
 
+class KvSharing;
+
 /// The running job of one rank: its courier, its transport, its worker.
 class Cluster {
  public:
-  /// Collective over the job. `setup` is null on a rank that computes nothing, and outlives this. `transport`: auto,
-  /// window or message.
-  Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, std::string const& transport);
+  /// Collective over the job. `setup` is null on a rank that computes nothing, and outlives this. `sharing` is
+  /// connected.
+  Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* setup, KvSharing& sharing);
   ~Cluster();
 
   Courier& courier() { return *courier_; }
   std::string const& transport_name() const { return transport_name_; }
+  double link_gb_per_s() const { return link_gb_per_s_; }  ///< see KvSharing
+  /// The transport of KV that does not change hands inside a machine; empty where no KV has to move.
+  char const* copying_transport() const { return transport_ ? windlass::transport_name(transport_->kind()) : ""; }
   KvCounters kv_counters() const { return exchange_ ? exchange_->counters() : KvCounters{}; }
 
   /// Before the worker runs; it must outlive that. Nothing where this rank has no worker.
@@ -83,12 +90,14 @@ class Cluster {
   WorkerEnd work();
 
   std::unique_ptr<KvTransport> transport_;
+  std::shared_ptr<SharedPools> pools_;
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<KvExchange> exchange_;
   std::unique_ptr<KvStaging> staging_;        ///< of the leader of an instance of several ranks, where KV moves
   std::unique_ptr<Worker> worker_;            ///< of an instance's leader
   std::unique_ptr<FollowerWorker> follower_;  ///< of its other ranks
   std::string transport_name_;
+  double link_gb_per_s_ = 0;
   bool has_losses_ = false;  // of a rank without a worker
   std::jthread thread_;
 };

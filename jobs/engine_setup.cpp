@@ -125,7 +125,8 @@ void start_engine(EngineSetup& setup, EngineOptions const& options, EnginePlace 
                             .kv_bytes = setup.kv_bytes,
                             .prefix_reuse = options.prefix_reuse,
                             .after_prompt = place.after_prompt,
-                            .plan_log = setup.plan_log.get()};
+                            .plan_log = setup.plan_log.get(),
+                            .pool_memory = place.pool_memory};
   setup.collective = std::move(collective);
   if (setup.collective->instance_rank() > 0) {
     setup.follower = std::make_unique<Follower>(setup.model, config, *setup.operations, *setup.collective, *setup.team);

@@ -41,6 +41,7 @@ struct EnginePlace {
   TensorParallel tensor_parallel;  ///< the shard of the model that it loads
   bool computes = true;            ///< false: it needs the model's shape and texts, not its weights
   std::string record_suffix{};     ///< behind the name of the file of recorded plans
+  PoolMemory pool_memory = {};     ///< for pages that other ranks shall reach
 };
 
 /// Finds cores, picks the backend (`recorded_arithmetic`: of the output that is resumed; "auto" goes on with its

@@ -30,8 +30,11 @@ void KvExchange::offer(OutgoingKv outgoing) {
   courier_.post([this, own = std::make_shared<OutgoingKv>(std::move(outgoing))] {
     Microseconds const now = now_us();
     KvJob job{.transfer = own->transfer, .peer_rank = own->to_rank, .pages = std::move(own->pages)};
-    outgoing_[{own->to_rank, own->transfer}] = {
-        .job = std::move(job), .stage = Stage::offered, .begun_us = now, .deadline_us = now + config_.deadline_us};
+    outgoing_[{own->to_rank, own->transfer}] = {.job = std::move(job),
+                                                .stage = Stage::offered,
+                                                .begun_us = now,
+                                                .deadline_us = now + config_.deadline_us,
+                                                .moving_us = own->work_us};
     courier_.send_frame(own->to_rank, std::move(own->offer));
   });
 }
@@ -43,7 +46,8 @@ void KvExchange::grant(IncomingKv incoming) {
     transport_.receive(job);
     std::vector<GrantedPage> granted;
     for (std::size_t i = 0; i < job.pages.size(); ++i)
-      granted.push_back({.page = job.pages[i].local, .generation = own->generations.at(i)});
+      granted.push_back(
+          {.page = job.pages[i].local - pools_[job.pages[i].group].first_page, .generation = own->generations.at(i)});
     courier_.send(own->from_rank, PageGrant{.transfer = own->transfer, .pages = std::uint32_t(granted.size())},
                   std::as_bytes(std::span(granted)));
     incoming_[{own->from_rank, own->transfer}] = {
@@ -51,9 +55,11 @@ void KvExchange::grant(IncomingKv incoming) {
   });
 }
 
-void KvExchange::end(int from_rank, std::uint64_t transfer, HandoffOutcome outcome) {
-  if (outcome == HandoffOutcome::refused) count([](KvCounters& counts) { ++counts.refused; });
-  courier_.send(from_rank, HandoffEnd{.transfer = transfer, .outcome = outcome});
+void KvExchange::end(int from_rank, End const& end) {
+  if (end.outcome == HandoffOutcome::refused) count([](KvCounters& counts) { ++counts.refused; });
+  courier_.send(from_rank, HandoffEnd{.transfer = end.transfer,
+                                      .outcome = end.outcome,
+                                      .work_us = std::uint32_t(std::min<Microseconds>(end.work_us, UINT32_MAX))});
 }
 
 void KvExchange::receive(Envelope envelope) {
@@ -67,7 +73,7 @@ void KvExchange::receive(Envelope envelope) {
   } else if (tag == Tag::handoff_end) {
     auto const message = decode<HandoffEnd>(frame);
     if (message.outcome > last_outcome) throw WireError("handoff end: unknown outcome");
-    take_end({peer, message.transfer}, message.outcome);
+    take_end({peer, message.transfer}, message);
   } else {
     take_closed({peer, decode<HandoffClosed>(frame).transfer});
   }
@@ -84,6 +90,7 @@ void KvExchange::take_grant(Key key, std::span<std::byte const> frame) {
   KvJob& job = at->second.job;
   if (granted.size() != job.pages.size()) throw WireError("page grant: not as many pages as were offered");
   for (std::size_t i = 0; i < granted.size(); ++i) job.pages[i].remote = granted[i].page;
+  at->second.moving_since_us = now_us();
   transport_.send(job);
   at->second.stage = Stage::sending;
 }
@@ -98,11 +105,14 @@ void KvExchange::take_sent(Key key, std::span<std::byte const> frame) {
   at->second.stage = Stage::arriving;
 }
 
-void KvExchange::take_end(Key key, HandoffOutcome outcome) {
+void KvExchange::take_end(Key key, HandoffEnd const& message) {
   auto const at = outgoing_.find(key);
-  if (at != outgoing_.end()) return finish_sender(at, outcome, now_us());
+  if (at != outgoing_.end()) {
+    at->second.moving_us += message.work_us;
+    return finish_sender(at, message.outcome, now_us());
+  }
   count([](KvCounters& counts) { ++counts.stale_messages; });
-  if (outcome != HandoffOutcome::arrived) courier_.send(key.first, HandoffClosed{.transfer = key.second});
+  if (message.outcome != HandoffOutcome::arrived) courier_.send(key.first, HandoffClosed{.transfer = key.second});
 }
 
 void KvExchange::take_closed(Key key) {
@@ -169,6 +179,7 @@ bool KvExchange::advance_sender(Transfer& transfer) {
                 PagesSent{.transfer = transfer.job.transfer, .pages = std::uint32_t(checksums.size())},
                 std::as_bytes(std::span(checksums)));
   transfer.stage = Stage::told;
+  transfer.moving_us = now_us() - transfer.moving_since_us;
   return true;
 }
 
@@ -246,6 +257,7 @@ void KvExchange::tell(KvEventKind kind, Transfer const& transfer, HandoffOutcome
   courier_.send(courier_.world_rank(), KvEvent{.transfer = transfer.job.transfer,
                                                .bytes = bytes_of(transfer.job),
                                                .microseconds = std::uint64_t(now - transfer.begun_us),
+                                               .moving_us = std::uint64_t(transfer.moving_us),
                                                .peer_rank = std::uint32_t(transfer.job.peer_rank),
                                                .kind = kind,
                                                .outcome = outcome});

@@ -18,6 +18,7 @@ struct OutgoingKv {
   int to_rank = 0;
   std::vector<PagePair> pages;  ///< `remote` is filled in from the grant
   Bytes offer;                  ///< the frame of the HandoffOffer
+  Microseconds work_us = 0;     ///< that the pages have cost so far, where they change hands without a copy
 };
 
 /// A handoff as its receiver accepts it. Nobody may touch its pages until KvEventKind::received with `arrived`, or with
@@ -53,7 +54,12 @@ class KvExchange final : public CourierTask {
   void offer(OutgoingKv outgoing);
   void grant(IncomingKv incoming);
   /// Instead of a grant, or for an offer without pages.
-  void end(int from_rank, std::uint64_t transfer, HandoffOutcome outcome);
+  struct End {
+    std::uint64_t transfer = 0;
+    HandoffOutcome outcome = HandoffOutcome::arrived;
+    Microseconds work_us = 0;  ///< see HandoffEnd
+  };
+  void end(int from_rank, End const& end);
   KvCounters counters() const;
 
   bool progress(Microseconds now_us) override;
@@ -68,13 +74,14 @@ class KvExchange final : public CourierTask {
     KvJob job;
     Stage stage = Stage::offered;
     Microseconds begun_us = 0, deadline_us = 0;
+    Microseconds moving_since_us = 0, moving_us = 0;
     std::vector<std::uint64_t> checksums;  // [pages]
   };
   using Transfers = std::map<Key, Transfer>;
 
   void take_grant(Key key, std::span<std::byte const> frame);
   void take_sent(Key key, std::span<std::byte const> frame);
-  void take_end(Key key, HandoffOutcome outcome);
+  void take_end(Key key, HandoffEnd const& message);
   void take_closed(Key key);
   bool advance_sender(Transfer& transfer);
   bool advance_receiver(Transfer& transfer, Microseconds now_us);

@@ -22,18 +22,22 @@ char const* transport_name(TransportKind kind);
 /// Nothing for other words.
 std::optional<TransportKind> transport_called(std::string_view name);
 
-/// One pool's memory on this rank, the same shape on every rank.
+/// One pool's own memory on this rank, with pages as large as on every rank.
 struct PoolRegion {
   std::byte* base = nullptr;
   std::size_t page_bytes = 0;
-  std::uint32_t pages = 0;  ///< that `base` spans
+  std::uint32_t pages = 0;       ///< that `base` spans
+  std::uint32_t first_page = 0;  ///< the number of the page at `base`
 
-  std::span<std::byte> page(std::uint32_t index) const { return {base + index * page_bytes, page_bytes}; }
+  std::span<std::byte> page(std::uint32_t number) const {
+    return {base + (number - first_page) * page_bytes, page_bytes};
+  }
 };
 
 struct PagePair {
   std::uint32_t group = 0;
-  std::uint32_t local = 0, remote = 0;  ///< page indices in the pools of this rank and of the peer
+  std::uint32_t local = 0;   ///< page number on this rank
+  std::uint32_t remote = 0;  ///< pages of the peer's region before it
 };
 
 struct KvJob {

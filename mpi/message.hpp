@@ -90,9 +90,13 @@ static_assert(WireMessage<Answered>);
 struct Moved {
   static constexpr Tag tag = Tag::moved;
   std::uint64_t request, request_epoch;
-  std::uint64_t bytes, pages, microseconds;  ///< pages = 0: it went without KV
+  std::uint64_t bytes, pages;  ///< pages = 0: it went without KV
+  std::uint64_t microseconds;  ///< from the offer to the end
+  std::uint64_t moving_us;     ///< of these, work: bytes on their way, or pages changing hands
   std::uint32_t decode_rank;
   std::uint32_t arrived;  ///< 1: the decode instance goes on with it; 0: it computes the prompt again
+  std::uint32_t shared;   ///< 1: the pages changed hands, and no byte was copied
+  std::uint32_t reserved;
   bool operator==(Moved const&) const = default;
 };
 static_assert(WireMessage<Moved>);
@@ -160,7 +164,7 @@ struct HandoffEnd {
   static constexpr Tag tag = Tag::handoff_end;
   std::uint64_t transfer;
   HandoffOutcome outcome;
-  std::uint32_t reserved;
+  std::uint32_t work_us;  ///< of the receiver, where pages changed hands without a copy
   bool operator==(HandoffEnd const&) const = default;
 };
 static_assert(WireMessage<HandoffEnd>);
@@ -192,6 +196,7 @@ struct KvEvent {
   static constexpr Tag tag = Tag::kv_event;
   std::uint64_t transfer;
   std::uint64_t bytes, microseconds;
+  std::uint64_t moving_us;  ///< see Moved
   std::uint32_t peer_rank;
   KvEventKind kind;
   HandoffOutcome outcome;
@@ -274,7 +279,7 @@ struct KvPageName {
   bool operator==(KvPageName const&) const = default;
 };
 struct GrantedPage {
-  std::uint32_t page, generation;  ///< in the receiver's pool
+  std::uint32_t page, generation;  ///< page: those of the receiver's own pool before it
   bool operator==(GrantedPage const&) const = default;
 };
 struct ReturnedLoan {
@@ -291,7 +296,7 @@ struct FrameHeader {
   std::uint32_t fixed_bytes;
   std::uint64_t tail_bytes;
 };
-constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 2;
+constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 3;
 
 using Bytes = std::vector<std::byte>;
 

@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <climits>
-#include <fstream>
 #include <string>
 
 #include "mpi/communicators.hpp"
 #include "mpi/job.hpp"
+#include "mpi/machine_name.hpp"
 #include "mpi/wire.hpp"
 #include "src/core/error.hpp"
 
@@ -21,15 +20,6 @@ namespace {
 
 // Not in the headers of every C library that the program is built with; the numbers are those of all architectures.
 constexpr long pidfd_send_signal_call = 424, pidfd_open_call = 434;
-
-/// Processes with equal words can signal each other by number: one kernel, one namespace of process numbers.
-std::string machine_name() {
-  std::string boot;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-  char space[PATH_MAX] = "";
-  if (::readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0) return "";
-  return boot + " " + space;
-}
 
 }  // namespace
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,15 @@ TENSOR_PARALLEL = [  # model, ranks, layout
     (pathlib.Path(MODEL).parent / "gemma2-softcaps", 3, "prefill=1,decode=1xtp2"),
 ] + ([(DEMO, 3, "mixed=1xtp3"), (DEMO, 2, "mixed=1xtp2")] if DEMO else [])
 OVER_TCP = {"OMPI_MCA_btl": "self,tcp", "OMPI_MCA_pml": "ob1"}  # where Open MPI 4 makes no windows: messages instead
-RUNS = [  # ranks, options, whether KV moves, environment
-    (2, ["--layout", "mixed=2"], False, {}),
-    (2, ["--layout", "prefill=1,decode=1", "--transport", "window"], True, {}),
-    (2, ["--layout", "prefill=1,decode=1", "--transport", "message"], True, {}),
-    (4, ["--layout", "prefill=1,decode=1,spare=1,controller=dedicated", "--kv-cache-memory", "4MiB"], True, {}),
-    (4, ["--layout", "prefill=2,decode=2"], True, OVER_TCP),
+COPIES = {"window", "message"}
+RUNS = [  # ranks, options, how KV may move, environment, largest file in bytes
+    (2, ["--layout", "mixed=2"], set(), {}, None),
+    (2, ["--layout", "prefill=1,decode=1", "--transport", "window"], {"window"}, {}, None),
+    (2, ["--layout", "prefill=1,decode=1", "--transport", "message"], {"message"}, {}, None),
+    (2, ["--layout", "prefill=1,decode=1", "--transport", "shared", "--kv-cache-memory", "300KiB"], {"shared"}, {}, None),
+    (4, ["--layout", "prefill=2,decode=2", "--kv-cache-memory", "300KiB"], {"shared"} | COPIES, {}, None),
+    (4, ["--layout", "prefill=1,decode=1,spare=1,controller=dedicated", "--kv-cache-memory", "4MiB"], {"shared"}, {}, None),
+    (4, ["--layout", "prefill=2,decode=2", "--kv-cache-memory", "64MiB"], COPIES, OVER_TCP, 32 << 20),
 ]
 
 
@@ -61,6 +65,16 @@ def answers(path):
     return found
 
 
+def handed_over(table):
+    found = re.search(r"KV handed over.*", table)
+    return found.group(0) if found else ""
+
+
+def ways(table):
+    """Which transports moved KV."""
+    return {way for requests, way in re.findall(r"(\d+) requests, \d+ pages, [^;]*? by (\w+)", handed_over(table)) if requests != "0"}
+
+
 def refusal(folder, model, ranks, layout):
     batch = [PROGRAM, "batch", "--model", str(model), "--input", str(folder / "in.jsonl")]
     done = subprocess.run([*LAUNCHER, "-n", str(ranks), *batch, "--output", str(folder / "no.jsonl"), "--layout", layout],
@@ -79,9 +93,8 @@ def tensor_parallel_failures(folder):
         output = folder / f"tp{number}.jsonl"
         done = subprocess.run([*LAUNCHER, "-n", str(ranks), *batch, "--output", str(output), "--layout", layout],
                               capture_output=True, text=True)
-        moved = re.search(r"KV moved: (\d+) requests", done.stderr)
         right = (done.returncode == 0 and answers(output) == expected[model]
-                 and (moved is not None and int(moved.group(1)) > 0) == ("prefill" in layout))
+                 and bool(ways(done.stdout)) == ("prefill" in layout) and ways(done.stdout) <= COPIES)
         print(f"{pathlib.Path(model).name} {layout} on {ranks} ranks: {'equal' if right else 'DIFFERENT'}", flush=True)
         if not right:
             failures += 1
@@ -99,15 +112,15 @@ def main():
     expected = answers(folder / "one.jsonl")
     assert len(expected) == 18, len(expected)
     failures = 0
-    for number, (ranks, options, moves, environment) in enumerate(RUNS):
+    for number, (ranks, options, allowed, environment, file_bytes) in enumerate(RUNS):
         output = folder / f"{number}.jsonl"
         done = subprocess.run([*LAUNCHER, "-n", str(ranks), *batch, "--output", str(output), *options],
-                              capture_output=True, text=True, env=os.environ | environment)
-        moved = re.search(r"KV moved: (\d+) requests, (\d+) pages", done.stderr)
-        right = (done.returncode == 0 and answers(output) == expected
-                 and (int(moved.group(1)) > 0 if moves else moved is None))
-        print(f"{' '.join(options)} on {ranks} ranks: {'equal' if right else 'DIFFERENT'}"
-              f"{', ' + moved.group(0) if moved else ''}", flush=True)
+                              capture_output=True, text=True, env=os.environ | environment,
+                              preexec_fn=file_bytes and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes,) * 2)))
+        warnings = done.stderr.count("KV is copied, not shared")
+        right = (done.returncode == 0 and answers(output) == expected and bool(ways(done.stdout)) == bool(allowed)
+                 and ways(done.stdout) <= allowed and warnings == (1 if file_bytes else 0))
+        print(f"{' '.join(options)} on {ranks} ranks: {'equal' if right else 'DIFFERENT'} {handed_over(done.stdout)}", flush=True)
         if not right:
             failures += 1
             print(done.returncode, done.stdout, done.stderr, sep="\n")

@@ -22,6 +22,7 @@ DICE = random.Random(7)
 LAYOUTS = [  # ranks, options, ranks that may die together
     (4, ["--layout", "mixed=4"], [1, 2, 3]),
     (4, ["--layout", "prefill=2,decode=2", "--transport", "message"], [1, 2, 3]),
+    (4, ["--layout", "prefill=2,decode=2", "--transport", "shared"], [1, 2, 3]),
     (4, ["--layout", "prefill=2,decode=2", "--transport", "window"], [1, 2, 3]),
     (5, ["--layout", "prefill=1,decode=1,spare=2,controller=dedicated"], [1, 2, 3, 4]),
     (2, ["--layout", "prefill=1,decode=1"], [1]),
@@ -179,6 +180,13 @@ class Deaths:
             self.check(job, [victim], perhaps=others)
         self.expected = before
 
+    def pages_of_a_dead_lender_are_read_to_the_end(self):
+        job = Job(self.folder, "lender", 3, ["--layout", "prefill=2,decode=1", "--transport", "shared"])
+        job.wait_for_lines(4)
+        assert job.signal(1, signal.SIGKILL)  # of the two that compute prompts
+        report = self.check(job, [1])
+        assert report["kv"]["shared"]["requests"] > 4 and report["kv"]["failed"] == 0, report["kv"]
+
     def a_stopped_rank_is_killed_after_the_deadline(self):
         job = Job(self.folder, "stopped", 3, ["--layout", "mixed=3", "--lost-after-seconds", "1.5"])
         job.wait_for_lines(3)
@@ -223,6 +231,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         deaths = Deaths(pathlib.Path(folder))
         for test in (deaths.random_kills, deaths.a_rank_that_shares_a_model_takes_its_instance_along,
+                     deaths.pages_of_a_dead_lender_are_read_to_the_end,
                      deaths.a_stopped_rank_is_killed_after_the_deadline,
                      deaths.a_stopped_job_loses_nobody, deaths.without_rank_0_or_launcher_the_job_ends_and_resumes,
                      deaths.a_request_at_two_losses_gets_an_error):

@@ -2,12 +2,15 @@
 #include "mpi/kv_exchange.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cstring>
 #include <optional>
 #include <random>
 
+#include "mpi/communicators.hpp"
 #include "mpi/message_transport.hpp"
+#include "mpi/shared_pools.hpp"
 #include "mpi/window_transport.hpp"
 
 namespace windlass {
@@ -227,7 +230,8 @@ TEST_P(KvExchangeTest, RefusedOffersGiveTheSenderItsPagesBack) {
   }
   if (rank_ == receiver) {
     auto const envelope = next(Tag::handoff_offer);
-    exchange_->end(envelope->source_rank, decode<HandoffOffer>(envelope->frame).transfer, HandoffOutcome::refused);
+    exchange_->end(envelope->source_rank,
+                   {.transfer = decode<HandoffOffer>(envelope->frame).transfer, .outcome = HandoffOutcome::refused});
   }
 }
 
@@ -266,6 +270,62 @@ TEST_P(KvExchangeTest, ForeignStaleAndMalformedMessagesChangeNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Transports, KvExchangeTest, testing::Values(TransportKind::window, TransportKind::message),
                          [](auto const& info) { return std::string(transport_name(info.param)); });
+
+constexpr KvShape small_shape{.layers = 1, .kv_heads = 1, .head_dim = 16};
+constexpr std::uint32_t pages_of_rank = 4;
+
+TEST(SharedPools, APageHasOneNumberAndTheSameBytesOnEveryRank) {
+  auto const [own, ranks] = std::pair(world_place().world_rank, world_place().world_ranks);
+  SharedPools pools(SharedPools::Takes::part);
+  auto const memory = pools.reserve(small_shape.page_bytes(), pages_of_rank);
+  ASSERT_TRUE(memory) << pools.problem();
+  ASSERT_TRUE(pools.connect()) << pools.problem();
+  PagePool pool({.shape = small_shape, .pages = pages_of_rank, .memory = memory});
+
+  PageId const page = pool.allocate().value();
+  pool.bytes(page)[0] = std::byte(own + 1);
+  gather_from_all({});
+
+  EXPECT_EQ(number(page), std::uint32_t(own) * pages_of_rank);
+  for (int rank = 0; rank < ranks; ++rank) {
+    PageId const first{std::uint32_t(rank) * pages_of_rank};
+    EXPECT_EQ(pool.bytes(first)[0], std::byte(rank + 1));
+    EXPECT_TRUE(pools.reaches(rank));
+    EXPECT_EQ(pools.owner(0, number(first)), rank);
+  }
+  EXPECT_EQ(pools.owner(0, std::uint32_t(ranks) * pages_of_rank), -1);
+  EXPECT_FALSE(pools.reaches(ranks));
+}
+
+TEST(SharedPools, WhereOneRankHasNoRoomNobodySharesAndAllKnowWhy) {
+  int const own = world_place().world_rank;
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  rlimit const little{.rlim_cur = 1000, .rlim_max = before.rlim_max};
+  SharedPools pools(SharedPools::Takes::part);
+
+  if (own == 1) ::setrlimit(RLIMIT_FSIZE, &little);
+  auto const memory = pools.reserve(small_shape.page_bytes(), pages_of_rank);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+
+  EXPECT_EQ(memory == nullptr, own == 1);
+  EXPECT_FALSE(pools.connect());
+  EXPECT_NE(pools.problem().find("rank 1 cannot have"), std::string::npos) << pools.problem();
+  EXPECT_FALSE(pools.reaches(0));
+}
+
+TEST(SharedPools, RanksWithoutPagesAreLeftOut) {
+  int const own = world_place().world_rank, ranks = world_place().world_ranks;
+  bool const takes = own != 1;
+  SharedPools pools(takes ? SharedPools::Takes::part : SharedPools::Takes::no_part);
+
+  EXPECT_EQ(pools.takes_part(), takes);
+  if (takes) {
+    EXPECT_TRUE(pools.reserve(small_shape.page_bytes(), pages_of_rank));
+  }
+  ASSERT_TRUE(pools.connect()) << pools.problem();
+  for (int rank = 0; rank < ranks; ++rank) EXPECT_EQ(pools.reaches(rank), takes && rank != 1);
+}
 
 }  // namespace
 }  // namespace windlass

@@ -92,7 +92,21 @@ void DistributedRunner::withdraw(RequestId request, Open const& open) {
 }
 
 void DistributedRunner::step() {
-  auto patience = std::chrono::microseconds(open_.empty() ? std::chrono::milliseconds(0) : patience_of_step);
+  listen(open_.empty() ? std::chrono::milliseconds(0) : patience_of_step);
+  look_for_failures();
+  if (config_.checkpoints != nullptr) config_.checkpoints->tick(live_leaders());
+}
+
+/// Prefill ranks tell of a handoff when it is over; the answer may come first.
+void DistributedRunner::await_handoffs(Microseconds until_us) {
+  auto const told = [this] { return moved_.requests() + moved_.failed + moved_.without_kv; };
+  while (told() < decoded_elsewhere_ && lost_ranks_.empty() && now_us() < until_us) {
+    listen(patience_of_step);
+    look_for_failures();
+  }
+}
+
+void DistributedRunner::listen(std::chrono::microseconds patience) {
   while (auto const envelope = courier_.receive(Inbox::controller, patience)) {
     patience = {};
     try {
@@ -101,8 +115,6 @@ void DistributedRunner::step() {
       log_warning(text("a message from rank ", envelope->source_rank, " was dropped: ", error.what()));
     }
   }
-  look_for_failures();
-  if (config_.checkpoints != nullptr) config_.checkpoints->tick(live_leaders());
 }
 
 std::vector<int> DistributedRunner::live_leaders() const {
@@ -150,14 +162,15 @@ void DistributedRunner::take_moved(Moved const& message) {
   auto const at = open_.find(RequestId{message.request});
   bool const current = at != open_.end() && at->second.epoch == message.request_epoch;
   if (current && message.arrived != 0) at->second.moved = true;
+  moved_.without_kv += message.pages == 0;
   if (message.pages == 0) return;
-  if (message.arrived == 0) {
-    ++moved_.failed;
-    return;
-  }
-  ++moved_.requests;
-  moved_.bytes += std::int64_t(message.bytes);
-  moved_.pages += std::int64_t(message.pages);
+  moved_.failed += message.arrived == 0;
+  if (message.arrived == 0) return;
+  KvFlow& flow = message.shared != 0 ? moved_.shared : moved_.copied;
+  ++flow.requests;
+  flow.bytes += std::int64_t(message.bytes);
+  flow.pages += std::int64_t(message.pages);
+  flow.work_us += std::int64_t(message.moving_us);
   moved_.microseconds += std::int64_t(message.microseconds);
 }
 

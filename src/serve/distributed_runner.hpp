@@ -1,6 +1,7 @@
 /// The controller's side of several instances: requests go out to them, answers come back.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -14,6 +15,7 @@
 #include "src/policy/layout_plan.hpp"
 #include "src/policy/plan_log.hpp"
 #include "src/serve/checkpoint_coordinator.hpp"
+#include "src/serve/report.hpp"
 #include "src/serve/request_runner.hpp"
 
 namespace windlass {
@@ -44,8 +46,11 @@ struct Losses {
 
 /// What moved between instances.
 struct MovedKv {
-  std::int64_t requests = 0, bytes = 0, pages = 0, microseconds = 0;
-  std::int64_t failed = 0;  ///< handoffs whose prompts were computed again
+  KvFlow shared, copied;
+  std::int64_t microseconds = 0;  ///< from offers to ends, with all waits
+  std::int64_t failed = 0;        ///< handoffs whose prompts were computed again
+  std::int64_t without_kv = 0;    ///< requests that were handed over before anything was computed
+  std::int64_t requests() const { return shared.requests + copied.requests; }
 };
 
 /// Each request goes to the prefill-capable instance with the fewest prompt tokens open, and its decode to the peer
@@ -74,6 +79,8 @@ class DistributedRunner final : public RequestRunner {
   /// Tells all other ranks to end. Once, at the end.
   void shut_down(End end);
   MovedKv const& moved() const { return moved_; }
+  /// Once all is answered: until moved() has all of it.
+  void await_handoffs(Microseconds until_us);
   Losses const& losses() const { return losses_; }
   /// Answers that came from another instance than the prompt's.
   std::int64_t decoded_elsewhere() const { return decoded_elsewhere_; }
@@ -101,6 +108,7 @@ class DistributedRunner final : public RequestRunner {
   DispatchPlan choose(std::vector<std::int64_t> const& load) const;
   std::size_t choose_decode(std::size_t prefill) const;
   void settle(Open const& open);  ///< takes its load off its instances
+  void listen(std::chrono::microseconds patience);
   void take(Envelope const& envelope);
   void take_answer(Envelope const& envelope);
   void take_moved(Moved const& message);

@@ -1,5 +1,6 @@
 #include "src/serve/report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -74,6 +75,21 @@ void write_checkpoint(JsonText& out, CheckpointSummary const& summary) {
   out.member("seconds_spent_twice", rounded(summary.seconds_spent_twice)).end_object();
 }
 
+void write_flow(JsonText& out, char const* name, KvFlow const& flow) {
+  out.key(name).begin_object().member("requests", flow.requests).member("pages", flow.pages);
+  out.member("bytes", flow.bytes).member("seconds", double(flow.work_us) * 1e-6);
+}
+
+void write_kv(JsonText& out, KvReport const& kv) {
+  out.key("kv").begin_object();
+  write_flow(out, "shared", kv.shared);
+  out.member("us_per_request", rounded(kv.shared.us_per_request())).end_object();
+  write_flow(out, "copied", kv.copied);
+  out.member("transport", kv.copying).member("gb_per_s", rounded(kv.copied.gb_per_s())).end_object();
+  out.member("link_gb_per_s", rounded(kv.link_gb_per_s)).member("handoff_seconds", double(kv.handoff_us) * 1e-6);
+  out.member("failed", kv.failed).member("without_kv", kv.without_kv).end_object();
+}
+
 std::string row(std::string const& name, std::string const& value) {
   return text("  ", name, std::string(name.size() < 22 ? 22 - name.size() : 1, ' '), value, "\n");
 }
@@ -130,12 +146,32 @@ std::string losses_text(BatchReport const& report) {
               report.spares_taken, " spares taken in, ", report.restarted_requests, " requests started again");
 }
 
+std::string kv_text(KvReport const& kv) {
+  auto const amount = [](KvFlow const& flow) {
+    return text(flow.requests, " requests, ", flow.pages, " pages, ", bytes_text(std::uint64_t(flow.bytes)), " by ");
+  };
+  std::vector<std::string> parts;
+  if (kv.shared.requests > 0)
+    parts.push_back(text(amount(kv.shared), "shared: not a byte was copied, ", std::llround(kv.shared.us_per_request()),
+                         " us of work a request (copies would move at ", rounded(kv.link_gb_per_s), " GB/s)"));
+  if (kv.copied.requests > 0)
+    parts.push_back(text(amount(kv.copied), kv.copying, " at ", rounded(kv.copied.gb_per_s()), " GB/s, ",
+                         kv.link_gb_per_s > 0 ? std::llround(100 * kv.copied.gb_per_s() / kv.link_gb_per_s) : 0,
+                         " % of the ", rounded(kv.link_gb_per_s), " GB/s that MPI moves on this link"));
+  if (kv.failed > 0) parts.push_back(text(kv.failed, " prompts were computed again"));
+  if (parts.empty()) parts.push_back("none");
+  std::string words = parts.front();
+  for (std::size_t i = 1; i < parts.size(); ++i) words += "; " + parts[i];
+  return words;
+}
+
 std::string report_json(BatchReport const& report) {
   JsonText out;
   out.begin_object().member("status", report.status);
   write_counts(out, report);
   write_engine(out, report);
   write_losses(out, report);
+  if (report.kv) write_kv(out, *report.kv);
   if (report.checkpoint) write_checkpoint(out, *report.checkpoint);
   out.member("allocations", report.allocations);
   if (report.time_limit_s) out.member("time_limit_seconds", rounded(*report.time_limit_s));
@@ -160,6 +196,7 @@ std::string report_table(BatchReport const& report) {
   BatchCounts const& counts = report.counts;
   std::int64_t const computed = counts.prompt_tokens - counts.cached_tokens;
   std::string table = row("status", report.status) + row("requests", requests_text(report));
+  if (report.kv) table += row("KV handed over", kv_text(*report.kv));
   if (!report.lost_ranks.empty()) table += row("lost", losses_text(report));
   table += row("tokens", text(counts.prompt_tokens, " prompt (", counts.cached_tokens, " from cache), ",
                               counts.generated_tokens, " generated"));

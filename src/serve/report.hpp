@@ -29,6 +29,25 @@ struct CheckpointSummary {
   double seconds_spent_twice = 0;       ///< that, and what could not be restored
 };
 
+/// KV that went from instance to instance in one way.
+struct KvFlow {
+  std::int64_t requests = 0, pages = 0, bytes = 0;
+  std::int64_t work_us = 0;  ///< bytes on their way, or pages changing hands
+  double gb_per_s() const { return work_us > 0 ? double(bytes) / double(work_us) * 1e-3 : 0; }
+  double us_per_request() const { return requests > 0 ? double(work_us) / double(requests) : 0; }
+};
+
+/// KV that went from prefill to decode instances.
+struct KvReport {
+  KvFlow shared;                ///< pages changed hands inside a machine, and no byte was copied
+  KvFlow copied;                ///< by `copying`
+  std::string copying;          ///< the transport's name
+  double link_gb_per_s = 0;     ///< measured: what plain MPI moves between two of these instances
+  std::int64_t handoff_us = 0;  ///< from offers to ends, with all waits
+  std::int64_t failed = 0;      ///< handoffs whose prompts were computed again
+  std::int64_t without_kv = 0;  ///< requests that were handed over before anything was computed
+};
+
 struct BatchReport {
   std::string status;           ///< "done", "again" or "failed"
   BatchCounts counts;           ///< of this run, safe on disk
@@ -47,6 +66,7 @@ struct BatchReport {
   std::vector<std::string> arithmetic;               ///< more than one: answers of unlike arithmetic in one file
   std::map<std::string, std::string> configuration;  ///< every option with its effective value
   std::optional<MachineShare> machine_share;
+  std::optional<KvReport> kv;
   std::vector<int> lost_ranks;  ///< that died in this run, in the order of their deaths
   int instances = 1, lost_instances = 0, spares_taken = 0;
   std::int64_t restarted_requests = 0;  ///< that ran at a loss and started again elsewhere
@@ -59,6 +79,9 @@ std::string report_json(BatchReport const& report);
 
 /// Which ranks were lost and what became of their work, in words; empty where none was.
 std::string losses_text(BatchReport const& report);
+
+/// How much KV moved, by what, how fast, beside the link's limit.
+std::string kv_text(KvReport const& kv);
 
 /// Some lines with the figures that matter most.
 std::string report_table(BatchReport const& report);

@@ -9,9 +9,11 @@
 
 #include "mpi/courier.hpp"
 #include "mpi/kv_exchange.hpp"
+#include "mpi/shared_pools.hpp"
 #include "src/engine/engine.hpp"
 #include "src/engine/kv_staging.hpp"
 #include "src/serve/checkpointer.hpp"
+#include "src/serve/page_loans.hpp"
 
 namespace windlass {
 
@@ -19,6 +21,8 @@ struct WorkerConfig {
   int controller_rank = 0;
   Microseconds controller_silence_us = 20'000'000;  ///< after which the job is taken for lost
   Microseconds retry_us = 20'000;                   ///< before a handoff that found no room is offered again
+  SharedPools const* shared = nullptr;              ///< where the engine's pages lie, if other ranks can use them there
+  double most_lent_share = 0.75;                    ///< of the pages; beyond it KV is copied, not lent
   KvStaging* staging = nullptr;                     ///< of an instance of several ranks that hands KV over
 };
 
@@ -46,6 +50,7 @@ class Worker {
     DetachedRequest detached;
     Assignment assignment;
     std::optional<SequencePages> staged;  ///< whole copies of the pages, where the engine's are parts
+    bool lends = false;                   ///< the pages are lent, not copied
     SequencePages const& pages() const { return staged ? *staged : detached.pages; }
   };
   struct Incoming {
@@ -53,6 +58,14 @@ class Worker {
     SequencePages pages;                     ///< that the sender may still write, after a failed transfer
     std::optional<SequencePages> staged;     ///< where the pages come whole, and the engine's are parts
     std::uint64_t epoch = 0;
+  };
+  struct ArrivedOffer {
+    int from_rank = 0;
+    HandoffOffer message;
+    std::vector<KvPageName> names;
+    DetachedRequest request;
+    std::optional<SequencePages> staged;
+    Microseconds since_us = 0;
   };
   struct Retry {
     Microseconds at_us = 0;
@@ -68,20 +81,25 @@ class Worker {
   void lose_peer(PeerLost const& message);
   bool is_wanted(RequestId request, std::uint64_t epoch) const;
   void take_offer(Envelope const& envelope);
-  void accept(Envelope const& envelope, HandoffOffer const& offer, Incoming incoming);
   void take_event(KvEvent const& event);
   void finish_outgoing(KvEvent const& event);
   void finish_incoming(KvEvent const& event);
+  void go_on_with(ArrivedOffer arrived);
+  void decline(ArrivedOffer const& offer, HandoffOutcome outcome);
+  void borrow(ArrivedOffer arrived);
+  void grant(ArrivedOffer arrived);
+  void give_back(int lender, std::vector<ReturnedLoan> const& loans);
+  void return_loans();
   void hand_off_held();
   void retry_offers();
   void offer(Outgoing outgoing);
+  bool can_lend(Outgoing const& outgoing) const;
   void tell_moved(Outgoing const& outgoing, KvEvent const& event);
   void send_answers();
   void take_checkpoint_order(CheckpointOrder const& order);
   void tend_checkpoint();
   void tell_checkpoint(std::uint64_t number, std::optional<Checkpointer::Outcome> const& outcome);
   void tell_load();
-  bool busy() const { return !rests_ && !engine_.idle(); }
   /// Those whose pages go from instance to instance.
   std::span<LayerGroup const> whole_groups() const {
     return config_.staging != nullptr ? config_.staging->groups() : engine_.groups();
@@ -97,6 +115,8 @@ class Worker {
   std::unordered_map<RequestId, Assignment> assignments_;
   std::unordered_map<RequestId, std::uint64_t> cancelled_;  ///< the last epoch that is not wanted any more
   std::set<int> lost_ranks_;
+  PageLoans loans_;
+  bool stepped_ = false;                        ///< the last turn computed something
   std::map<std::uint64_t, Outgoing> outgoing_;  // by transfer
   std::map<TransferKey, Incoming> incoming_;
   std::vector<Retry> retries_;
