@@ -21,13 +21,16 @@ cmake --build --preset release --target windlass
 
 model=$(bash jobs/fetch_demo_model.sh)
 
+# Two ranks where there are two cores: one computes the prompts and hands their KV to the other, which goes on.
+if [ "$(nproc)" -ge 2 ]; then layout=(-n 2 batch --layout prefill=1,decode=1); else layout=(-n 1 batch); fi
+
 # Inside Slurm's or a user's own MPI set-up these stay as they are; a bare machine has neither ssh nor a second host.
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=false
 
 output=build/demo
 rm -rf "$output" && mkdir -p "$output"
-run=(mpirun -n 1 --bind-to none build/release/jobs/windlass batch --model "$model" --input inputs/demo_prompts.jsonl
+run=(build/release/jobs/windlass launch "${layout[@]}" --model "$model" --input inputs/demo_prompts.jsonl
   --output "$output/answers.jsonl" --report "$output/report.json")
 say "${run[*]}"
 "${run[@]}" </dev/null
