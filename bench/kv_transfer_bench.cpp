@@ -13,9 +13,11 @@
 #include "mpi/kv_exchange.hpp"
 #include "mpi/link_probe.hpp"
 #include "mpi/message_transport.hpp"
+#include "mpi/shared_pools.hpp"
 #include "mpi/window_transport.hpp"
 #include "src/core/checksum.hpp"
 #include "src/kv/page_pool.hpp"
+#include "src/serve/page_loans.hpp"
 
 namespace windlass {
 namespace {
@@ -116,10 +118,99 @@ double whole_handoff(KvTransport& transport, PoolRegion const& region, Setting c
 }
 
 /// Pages of `page_bytes`: one layer of f32 tiles.
-std::unique_ptr<PagePool> make_pool(Setting const& setting) {
+KvShape shape_of(Setting const& setting) {
   KvShape const shape{.layers = 1, .kv_heads = 1, .head_dim = int(setting.page_bytes / (2 * block_tokens * 4))};
   if (shape.page_bytes() != setting.page_bytes) throw InputError("--page-kib must be a multiple of 1 KiB");
-  return std::make_unique<PagePool>(PagePoolConfig{.shape = shape, .pages = setting.pages});
+  return shape;
+}
+
+std::unique_ptr<PagePool> make_pool(Setting const& setting) {
+  return std::make_unique<PagePool>(PagePoolConfig{.shape = shape_of(setting), .pages = setting.pages});
+}
+
+Envelope next_message(Courier& courier, Tag tag) {
+  for (;;)
+    if (auto envelope = courier.receive(Inbox::worker, std::chrono::seconds(1)))
+      if (envelope->tag() == tag) return std::move(*envelope);
+}
+
+struct Handoffs {
+  std::vector<Microseconds> work_us, round_trip_us;  ///< of each: on both sides; from the offer to its end
+};
+
+/// Rank 0 lends the pages of a sequence and gets them back, some times.
+Handoffs lend_pages(Courier& courier, KvExchange& exchange, PagePool& pool, Setting const& setting) {
+  LayerGroup const group{.pool = &pool};
+  std::span const groups(&group, 1);
+  int const computed = int(setting.pages) * block_tokens;
+  SequencePages sequence(groups);
+  if (!sequence.ensure_positions(computed)) throw std::runtime_error("the pool is too small");
+  PageLoans loans(groups);
+  Handoffs handoffs;
+  for (std::uint64_t transfer = 1; transfer <= 200; ++transfer) {
+    for (int block = 0; block < sequence.blocks(); ++block)
+      std::memcpy(pool.bytes(*sequence.block(block)[0]).data(), &transfer, sizeof transfer);
+    Microseconds const begin = now_us();
+    auto const names = page_names(sequence, computed, groups);
+    loans.lend(1, names);
+    HandoffOffer const offer{.transfer = transfer, .pages = std::uint32_t(names.size())};
+    exchange.offer({.transfer = transfer,
+                    .to_rank = 1,
+                    .pages = {},
+                    .offer = encode(offer, 1, std::as_bytes(std::span(names))),
+                    .work_us = now_us() - begin});
+    handoffs.work_us.push_back(Microseconds(next_event(courier).moving_us));
+    handoffs.round_trip_us.push_back(now_us() - begin);
+    auto const back = next_message(courier, Tag::pages_returned);
+    loans.take_back(1, tail_elements<ReturnedLoan>(tail_of(back.frame), setting.pages));
+  }
+  return handoffs;
+}
+
+/// Rank 1 takes them, reads what rank 0 wrote, and sends them back.
+void borrow_lent(Courier& courier, KvExchange& exchange, PagePool& pool, Setting const& setting) {
+  LayerGroup const group{.pool = &pool};
+  std::span const groups(&group, 1);
+  int const computed = int(setting.pages) * block_tokens;
+  for (std::uint64_t transfer = 1; transfer <= 200; ++transfer) {
+    auto const envelope = next_message(courier, Tag::handoff_offer);
+    Microseconds const begin = now_us();
+    auto const names = tail_elements<KvPageName>(tail_of(envelope.frame), setting.pages);
+    if (!same_places(expected_names(computed, groups), names)) throw std::runtime_error("other pages than expected");
+    SequencePages pages = borrow_pages(names, computed, groups);
+    exchange.end(0, {.transfer = transfer, .work_us = now_us() - begin});
+    for (KvPageName const& name : names)
+      if (std::memcmp(pool.bytes(PageId{name.page}).data(), &transfer, sizeof transfer) != 0)
+        throw std::runtime_error("a page does not hold what its owner wrote");
+    pages.release_all();
+    auto const ended = take_ended_loans(groups);
+    courier.send(0, PagesReturned{.pages = ended.size()}, std::as_bytes(std::span(ended)));
+  }
+}
+
+void measure_shared(Setting const& setting) {
+  SharedPools pools(SharedPools::Takes::part);
+  auto const memory = pools.reserve(setting.page_bytes, setting.pages);
+  if (!pools.connect()) {
+    if (own_rank() == 0) std::fprintf(stderr, "no shared pages here: %s\n", pools.problem().c_str());
+    return;
+  }
+  PagePool pool({.shape = shape_of(setting), .pages = setting.pages, .memory = memory});
+  MessageTransport transport({});
+  Courier courier({.job_epoch = 1});
+  KvExchange exchange(courier, transport, {}, {});
+  if (own_rank() == 1) return borrow_lent(courier, exchange, pool, setting);
+  Handoffs handoffs = lend_pages(courier, exchange, pool, setting);
+  auto const median = [](std::vector<Microseconds>& all) {
+    std::nth_element(all.begin(), all.begin() + std::ptrdiff_t(all.size() / 2), all.end());
+    return all[all.size() / 2];
+  };
+  std::printf(
+      "{\"operation\":\"kv_handoff\",\"what\":\"shared\",\"page_kib\":%zu,\"pages\":%u,\"requests\":%zu,\"bytes_"
+      "copied\":0,"
+      "\"work_us\":%lld,\"round_trip_us\":%lld}\n",
+      setting.page_bytes >> 10, setting.pages, handoffs.work_us.size(),
+      static_cast<long long>(median(handoffs.work_us)), static_cast<long long>(median(handoffs.round_trip_us)));
 }
 
 void measure(Setting const& setting) {
@@ -166,8 +257,10 @@ int run(int argc, char** argv) {
   }));
   if (job.place().world_ranks != 2) throw InputError("start it with mpirun -n 2");
   bench::Arguments const arguments(argc, argv, {{"page-kib", "1440"}, {"pages", "64"}});
-  measure({.page_bytes = std::size_t(arguments.integer("page-kib")) << 10,
-           .pages = std::uint32_t(arguments.integer("pages"))});
+  Setting const setting{.page_bytes = std::size_t(arguments.integer("page-kib")) << 10,
+                        .pages = std::uint32_t(arguments.integer("pages"))};
+  measure(setting);
+  measure_shared(setting);
   return 0;
 }
 
