@@ -37,7 +37,8 @@ new_cmake() { tool cmake && [ "$(printf '%s\n' 3.25 "$(cmake --version | sed -n 
 boost() { header boost/json.hpp && library boost_json && library boost_program_options && library boost_iostreams; }
 hdf5() { module hdf5-serial || header hdf5.h; }
 system_h5py() { python_module h5py || /usr/bin/python3 -c "import h5py" 2>/dev/null; }
-# Elsewhere than on Debian its tests are skipped.
+# Elsewhere than on Debian their tests are skipped.
+network_namespaces() { ! tool apt-get || PATH=$PATH:/usr/sbin tool ip; }
 slurm() { ! tool apt-get || PATH=$PATH:/usr/sbin tool slurmctld && PATH=$PATH:/usr/sbin tool munged; }
 kokkos() { header Kokkos_Core.hpp || [ -f /usr/include/trilinos/Kokkos_Core.hpp ]; }
 
@@ -77,6 +78,7 @@ find_missing() {
   need "h5dump" "tool h5dump" "hdf5-tools" "hdf5"
   need "h5py" "system_h5py" "python3-h5py" "py-h5py"
   need "curl" "tool curl" "curl" "curl"
+  need "ip, for hosts made of network namespaces" "network_namespaces" "iproute2" "iproute2"
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return
   need "Slurm" "slurm" "slurmctld slurmd slurm-client munge" "slurm"

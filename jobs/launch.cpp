@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "jobs/batch_options.hpp"
 #include "jobs/commands.hpp"
@@ -156,13 +157,25 @@ pid_t start(std::vector<std::string> const& line) {
   ::_exit(127);
 }
 
+constexpr int patience_with_mpirun_s = 10;  ///< after the end of its job
+
+/// Open MPI 4's mpirun does not end after the loss of a host.
+void end_straggler(pid_t mpirun) {
+  log_warning("the job is over, but mpirun does not end (the loss of a host can do that): it is ended");
+  ::kill(mpirun, SIGKILL);
+}
+
 /// Passes signals on until mpirun has ended; its status. mpirun kills its ranks 2 s after a SIGTERM, so the first one
 /// goes on as SIGUSR1, which it hands to them.
-int wait_for(pid_t child, sigset_t const& watched) {
-  int signals = 0;
+int wait_for(pid_t child, sigset_t const& watched, std::function<bool()> const& job_has_left) {
+  int signals = 0, seconds_alone = 0;
   for (;;) {
     siginfo_t information;
-    if (::sigwaitinfo(&watched, &information) < 0) continue;  // EINTR
+    timespec const second{.tv_sec = 1, .tv_nsec = 0};
+    if (::sigtimedwait(&watched, &information, &second) < 0) {
+      if (errno == EAGAIN && job_has_left() && ++seconds_alone == patience_with_mpirun_s) end_straggler(child);
+      continue;  // EINTR
+    }
     if (information.si_signo != SIGCHLD) {
       ::kill(child, ++signals == 1 ? SIGUSR1 : SIGTERM);
       continue;
@@ -180,19 +193,40 @@ std::string version_of(std::string const& path) {
   return text(file.st_ino, " ", file.st_mtim.tv_sec, " ", file.st_mtim.tv_nsec);
 }
 
-/// What the job says of itself; mpirun's own status where it never came so far.
-int exit_code(std::string const& status_file, int mpirun_status) {
-  static constexpr std::string_view key = "\"exit_code\":";
+/// The number behind "key": in a line of JSON that the program wrote itself, or `otherwise`.
+int number_after(std::string const& line, std::string_view key, int otherwise) {
+  auto const at = line.rfind(key);
+  int value = otherwise;
+  if (at != std::string::npos) std::from_chars(line.data() + at + key.size(), line.data() + line.size(), value);
+  return value;
+}
+
+struct JobStatus {
+  std::string word, details;  ///< its first two lines
+};
+
+JobStatus read_status(std::string const& status_file) {
+  JobStatus status;
   std::ifstream in(status_file);
-  std::string word, details;
-  std::getline(in, word);
-  std::getline(in, details);
-  auto const at = details.rfind(key);
-  int code = mpirun_status;
-  if (at != std::string::npos) std::from_chars(details.data() + at + key.size(), details.data() + details.size(), code);
-  if (word == "running")
+  std::getline(in, status.word);
+  std::getline(in, status.details);
+  return status;
+}
+
+/// What the job says of itself; mpirun's own status where it never came so far.
+int exit_code(JobStatus const& status, int mpirun_status) {
+  if (status.word == "running")
     log_warning("the job ended without a word: rank 0 or the launcher is lost; start again with the same command");
-  return code;
+  return number_after(status.details, "\"exit_code\":", mpirun_status);
+}
+
+/// Rank 0 has said how the job ended, on this host, and its process is gone.
+bool has_left(JobStatus const& status) {
+  char host[256] = "";
+  if (::gethostname(host, sizeof host - 1) != 0) return false;
+  int const process = number_after(status.details, "\"pid\":", 0);
+  bool const was_here = status.details.find(text("\"host\":\"", host, "\"")) != std::string::npos;
+  return status.word != "running" && was_here && process > 0 && ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
 int run(Launch launch) {
@@ -206,9 +240,10 @@ int run(Launch launch) {
   sigset_t const watched = watched_signals();
   ::sigprocmask(SIG_BLOCK, &watched, nullptr);
   auto const line = launch_line(launch.request);
-  int const status = wait_for(start(line), watched);
-  bool const told = tells_status && version_of(launch.status_file) != before;
-  return told ? exit_code(launch.status_file, status) : status;
+  auto const told_anew = [&] { return tells_status && version_of(launch.status_file) != before; };
+  int const status =
+      wait_for(start(line), watched, [&] { return told_anew() && has_left(read_status(launch.status_file)); });
+  return told_anew() ? exit_code(read_status(launch.status_file), status) : status;
 }
 
 }  // namespace
