@@ -159,10 +159,17 @@ Handoffs lend_pages(Courier& courier, KvExchange& exchange, PagePool& pool, Sett
                     .pages = {},
                     .offer = encode(offer, 1, std::as_bytes(std::span(names))),
                     .work_us = now_us() - begin});
-    handoffs.work_us.push_back(Microseconds(next_event(courier).moving_us));
-    handoffs.round_trip_us.push_back(now_us() - begin);
-    auto const back = next_message(courier, Tag::pages_returned);
-    loans.take_back(1, tail_elements<ReturnedLoan>(tail_of(back.frame), setting.pages));
+    for (bool has_ended = false, is_back = false; !has_ended || !is_back;) {  // in either order
+      auto const envelope = courier.receive(Inbox::worker, std::chrono::seconds(1));
+      if (envelope && envelope->tag() == Tag::kv_event) {
+        handoffs.work_us.push_back(Microseconds(decode<KvEvent>(envelope->frame).moving_us));
+        handoffs.round_trip_us.push_back(now_us() - begin);
+        has_ended = true;
+      } else if (envelope && envelope->tag() == Tag::pages_returned) {
+        loans.take_back(1, tail_elements<ReturnedLoan>(tail_of(envelope->frame), setting.pages));
+        is_back = true;
+      }
+    }
   }
   return handoffs;
 }

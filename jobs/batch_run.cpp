@@ -95,6 +95,7 @@ void BatchRun::set_up() {
   auto shared = share_weights(plan_, options_.engine.model);
   together([&] { setup_ = load_engine(options_.engine, recorded, plan_.own_place(), shared ? &*shared : nullptr); });
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
+  weight_reads_ = gather_weight_reads(place_.mpi, setup_.get());
   std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
   if (place_.mpi.uses_mpi()) collective = make_collective(plan_.own_ranks());
   KvSharing sharing(place_.mpi, plan_, plan_.computes() ? setup_.get() : nullptr, options_.transport);
@@ -200,16 +201,16 @@ BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
   return end;
 }
 
-/// A run that should have moved KV and moved none is wrong, however right its answers are.
+/// The problem of a run that should have moved KV and moved none.
 std::exception_ptr BatchRun::end_cluster() {
   if (!remote_) return nullptr;
   remote_->await_handoffs(now_us() + patience_with_handoffs_us);
   remote_->shut_down(DistributedRunner::End::done);
   if (has_losses()) cluster_->courier().flush(patience_of_farewell);
-  if (remote_->moved().requests() > 0 || remote_->decoded_elsewhere() == 0) return nullptr;
-  return std::make_exception_ptr(
-      std::runtime_error("no KV moved although prefill and decode are separate: every prompt was computed twice; try "
-                         "--transport message"));
+  BatchReport report;
+  add_ranks(report);
+  std::string const why = report.kv ? missing_kv(*report.kv, remote_->decoded_elsewhere()) : "";
+  return why.empty() ? nullptr : std::make_exception_ptr(std::runtime_error(why));
 }
 
 /// What was answered is written even where the run failed; its first problem is the one that is told.
@@ -280,7 +281,8 @@ BatchReport BatchRun::make_report(BatchInput const& input, std::string const& st
                      .kv_bytes = std::uint64_t(setup_->kv_bytes),
                      .peak_resident_bytes = peak_resident_bytes(),
                      .arithmetic = output_->arithmetic(),
-                     .configuration = options_.given};
+                     .configuration = options_.given,
+                     .weight_reads = weight_reads_};
   report.configuration["threads"] = text(setup_->threads);
   report.configuration["backend"] = setup_->operations->name;
   report.configuration["max-model-len"] = text(model.max_model_len);

@@ -71,6 +71,7 @@ class BatchRun {
   Walltime walltime_;
   std::unique_ptr<BatchOutput> output_;
   std::unique_ptr<EngineSetup> setup_;
+  WeightReads weight_reads_;
   std::unique_ptr<AllocationLog> allocations_;
   BatchProgressMark end_mark_;
   std::unique_ptr<BatchCheckpoint> checkpoint_;  ///< where a folder is named; goes before the engine

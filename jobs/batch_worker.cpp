@@ -53,6 +53,7 @@ int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
   std::unique_ptr<EngineSetup>& setup = made.engine;
   agree(job, try_load(options, plan, arithmetic, setup));
   agree_on(job, setup ? model_and_arithmetic(*setup) : "");
+  gather_weight_reads(job, setup.get());
   auto collective = make_collective(plan.own_ranks());
   KvSharing sharing(job, plan, setup.get(), options.transport);
   made.place = sharing.place(plan.own_place());

@@ -1,6 +1,7 @@
 #include "jobs/cluster.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 #include "jobs/kv_sharing.hpp"
 #include "jobs/layout_table.hpp"
@@ -122,6 +123,21 @@ void agree_on(MpiJob const& job, std::string const& words) {
       throw InputError(text("rank ", rank, " computes with ", all[rank], ", others with ", first,
                             ": answers would differ; name one --backend that all hosts have, and one model"));
   }
+}
+
+WeightReads gather_weight_reads(MpiJob const& job, EngineSetup const* setup) {
+  std::string const own = setup == nullptr ? "" : text(setup->read_weight_bytes, ' ', setup->model.load_seconds);
+  WeightReads reads;
+  for (std::string const& words : say(job, own)) {
+    std::istringstream in(words);
+    std::uint64_t bytes = 0;
+    double seconds = 0;
+    if (!(in >> bytes >> seconds)) continue;
+    reads.ranks += bytes > 0;
+    reads.bytes += bytes;
+    reads.seconds = std::max(reads.seconds, seconds);
+  }
+  return reads;
 }
 
 std::string model_and_arithmetic(EngineSetup const& setup) {

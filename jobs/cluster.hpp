@@ -14,6 +14,7 @@
 #include "mpi/kv_exchange.hpp"
 #include "src/policy/layout_plan.hpp"
 #include "src/serve/follower_worker.hpp"
+#include "src/serve/report.hpp"
 #include "src/serve/worker.hpp"
 
 namespace windlass {
@@ -53,6 +54,9 @@ std::vector<std::string> say(MpiJob const& job, std::string const& words);
 std::string from_rank_0(MpiJob const& job, std::string const& words);
 /// Collective: throws on every rank where ranks with an engine differ in `words` (model and arithmetic).
 void agree_on(MpiJob const& job, std::string const& words);
+
+/// Collective: what the ranks of the job have read of the model. `setup` is null on a rank that has loaded nothing.
+WeightReads gather_weight_reads(MpiJob const& job, EngineSetup const* setup);
 
 /// What agree_on() compares.
 std::string model_and_arithmetic(EngineSetup const& setup);

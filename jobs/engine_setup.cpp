@@ -111,6 +111,8 @@ std::unique_ptr<EngineSetup> load_engine(EngineOptions const& options,
   WeightMemory const memory{.bytes = {}, .owner = nullptr, .filling = place.computes ? Filling::here : Filling::nobody};
   setup->model =
       shared != nullptr ? load_shared(config, *shared, *setup->team) : load_model(config, memory, *setup->team);
+  bool const maps = shared != nullptr && shared->part() == SharedWeights::Part::maps;
+  if (place.computes && !maps) setup->read_weight_bytes = setup->model.weights.size_bytes();
   setup->kv_bytes = kv_bytes(*setup, options, place.host_ranks);
   if (!options.record_file.empty())
     setup->plan_log = std::make_unique<PlanFile>(options.record_file + place.record_suffix);

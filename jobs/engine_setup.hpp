@@ -24,6 +24,7 @@ struct EngineSetup {
   std::unique_ptr<Collective> collective;
   std::unique_ptr<ThreadTeam> team;
   Model model;
+  std::uint64_t read_weight_bytes = 0;  ///< packed by this process; 0: it maps another one's copy, or needs none
   std::int64_t kv_bytes = 0;
   std::unique_ptr<PlanLog> plan_log;   ///< null where plans are not recorded
   std::unique_ptr<Engine> engine;      ///< of the instance's leader

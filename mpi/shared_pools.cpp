@@ -104,6 +104,13 @@ bool SharedPools::make_part(Pool& pool) const {
          pool.mapping->place(pool.descriptor, own_ * part_bytes, part_bytes);
 }
 
+/// What the first rank with a problem says; empty where there is none.
+std::string SharedPools::first_problem(std::string const& own) const {
+  for (auto const& words : gather_from_all(std::as_bytes(std::span(own.data(), own.size()))))
+    if (!words.empty()) return {reinterpret_cast<char const*>(words.data()), words.size()};
+  return "";
+}
+
 bool SharedPools::connect() {
   WireWriter own;
   own.put(int(::getpid()));
@@ -114,9 +121,8 @@ bool SharedPools::connect() {
     own.put(pool.descriptor);
   }
   auto const parts = gather_from_all(own.take());
-  if (problem_.empty() && takes_part()) problem_ = map_peers(parts);
-  for (auto const& words : gather_from_all(std::as_bytes(std::span(problem_.data(), problem_.size()))))
-    if (!words.empty()) problem_.assign(reinterpret_cast<char const*>(words.data()), words.size());
+  problem_ = first_problem(problem_);  // what ranks lack comes before what others miss of them
+  if (problem_.empty()) problem_ = first_problem(takes_part() ? map_peers(parts) : "");
   close_descriptors();  // every rank has opened what it maps
   connected_ = problem_.empty();
   return connected_;

@@ -50,6 +50,7 @@ class SharedPools {
     int descriptor = -1;      // of this rank's part, until connect() is over
   };
   bool make_part(Pool& pool) const;
+  std::string first_problem(std::string const& own) const;
   std::string map_peers(std::vector<std::vector<std::byte>> const& all);
   void close_descriptors();
 

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "src/core/text.hpp"
+#include "src/serve/report.hpp"
 #include "src/store/journal.hpp"
 #include "tests/fake_tokenizer.hpp"
 
@@ -210,6 +211,31 @@ TEST_F(BatchJobTest, ADrainEndsAWaitForAPipe) {
 
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST(KvReport, PromptsThatAnotherRankContinuedWithoutTheirKvAreAProblem) {
+  KvReport const none{.copying = "window", .failed = 7};
+  KvReport const copied{.copied = {.requests = 1}, .copying = "window"};
+  KvReport const shared{.shared = {.requests = 1}, .copying = "window"};
+
+  EXPECT_EQ(missing_kv(none, 0), "");  // nothing was handed over
+  EXPECT_NE(missing_kv(none, 7).find("no KV moved although"), std::string::npos);
+  EXPECT_EQ(missing_kv(copied, 7), "");
+  EXPECT_EQ(missing_kv(shared, 7), "");
+}
+
+TEST(KvReport, SaysWhichWayTheKvWentAndHowFast) {
+  KvReport const kv{.shared = {.requests = 4, .pages = 8, .bytes = 4 << 20, .work_us = 100},
+                    .copied = {.requests = 2, .pages = 4, .bytes = 2'000'000, .work_us = 1000},
+                    .copying = "message",
+                    .link_gb_per_s = 4,
+                    .failed = 1};
+
+  EXPECT_EQ(
+      kv_text(kv),
+      "4 requests, 8 pages, 4.0 MiB by shared: not a byte was copied, 25 us of work a request (copies would move at "
+      "4 GB/s); 2 requests, 4 pages, 1.9 MiB by message at 2 GB/s, 50 % of the 4 GB/s that MPI moves on this link; 1 "
+      "prompts were computed again");
 }
 
 TEST(LatencyHistogram, PercentilesAreRightWithinOnePercent) {

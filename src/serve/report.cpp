@@ -165,6 +165,12 @@ std::string kv_text(KvReport const& kv) {
   return words;
 }
 
+std::string missing_kv(KvReport const& kv, std::int64_t continued_prompts) {
+  if (continued_prompts == 0 || kv.shared.requests + kv.copied.requests > 0) return "";
+  return text("no KV moved although prefill and decode are separate: ", continued_prompts,
+              " prompts were computed twice; try --transport message");
+}
+
 std::string report_json(BatchReport const& report) {
   JsonText out;
   out.begin_object().member("status", report.status);
@@ -177,7 +183,10 @@ std::string report_json(BatchReport const& report) {
   if (report.time_limit_s) out.member("time_limit_seconds", rounded(*report.time_limit_s));
   out.key("model").begin_object().member("path", report.model_path).member("identity", report.model_identity);
   out.member("architecture", report.architecture).member("file_bytes", report.model_bytes);
-  out.member("weight_bytes", report.weight_bytes).end_object();
+  out.member("weight_bytes", report.weight_bytes);
+  out.key("reads").begin_object().member("ranks", report.weight_reads.ranks);
+  out.member("bytes", report.weight_reads.bytes).member("seconds", rounded(report.weight_reads.seconds));
+  out.end_object().end_object();
   out.key("arithmetic").begin_array();
   for (std::string const& id : report.arithmetic) out.value(id);
   out.end_array().member("mixed_arithmetic", report.arithmetic.size() > 1);
@@ -200,8 +209,12 @@ std::string report_table(BatchReport const& report) {
   if (!report.lost_ranks.empty()) table += row("lost", losses_text(report));
   table += row("tokens", text(counts.prompt_tokens, " prompt (", counts.cached_tokens, " from cache), ",
                               counts.generated_tokens, " generated"));
+  WeightReads const& reads = report.weight_reads;
   table += row("time", text(duration_text(report.seconds), " (", rounded(report.seconds), " s), loading ",
-                            rounded(report.load_seconds), " s"));
+                            rounded(std::max(reads.seconds, report.load_seconds)), " s"));
+  if (reads.ranks > 0)
+    table += row("weights", text(bytes_text(reads.bytes), " read, by ", reads.ranks,
+                                 reads.ranks == 1 ? " rank" : " ranks", ", in ", rounded(reads.seconds), " s"));
   table += row("speed", text(std::llround(per_second(computed, report.seconds)), " prompt tokens/s, ",
                              std::llround(per_second(counts.generated_tokens, report.seconds)), " generated tokens/s"));
   table += latency_row("time to first token", report.ttft) + latency_row("time per token", report.tpot);

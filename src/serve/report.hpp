@@ -29,6 +29,13 @@ struct CheckpointSummary {
   double seconds_spent_twice = 0;       ///< that, and what could not be restored
 };
 
+/// What the ranks of a job read of the model: one copy on each host, where its ranks can share it.
+struct WeightReads {
+  int ranks = 0;            ///< that read
+  std::uint64_t bytes = 0;  ///< of weights, by all of them
+  double seconds = 0;       ///< of the rank that took the longest to load
+};
+
 /// KV that went from instance to instance in one way.
 struct KvFlow {
   std::int64_t requests = 0, pages = 0, bytes = 0;
@@ -66,6 +73,7 @@ struct BatchReport {
   std::vector<std::string> arithmetic;               ///< more than one: answers of unlike arithmetic in one file
   std::map<std::string, std::string> configuration;  ///< every option with its effective value
   std::optional<MachineShare> machine_share;
+  WeightReads weight_reads;
   std::optional<KvReport> kv;
   std::vector<int> lost_ranks;  ///< that died in this run, in the order of their deaths
   int instances = 1, lost_instances = 0, spares_taken = 0;
@@ -82,6 +90,10 @@ std::string losses_text(BatchReport const& report);
 
 /// How much KV moved, by what, how fast, beside the link's limit.
 std::string kv_text(KvReport const& kv);
+
+/// Why a run is wrong, however right its answers are, in which another rank went on with `continued_prompts` than had
+/// computed them; empty: its KV moved, or had not to.
+std::string missing_kv(KvReport const& kv, std::int64_t continued_prompts);
 
 /// Some lines with the figures that matter most.
 std::string report_table(BatchReport const& report);
