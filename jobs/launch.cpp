@@ -157,7 +157,7 @@ pid_t start(std::vector<std::string> const& line) {
   ::_exit(127);
 }
 
-constexpr int patience_with_mpirun_s = 10;  ///< after the end of its job
+constexpr int patience_with_mpirun_s = 5;  ///< after the end of its job
 
 /// Open MPI 4's mpirun does not end after the loss of a host.
 void end_straggler(pid_t mpirun) {
