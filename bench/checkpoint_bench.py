@@ -21,6 +21,21 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests"))
 from step_gate import StepGate, let_go_on, wait_until_taken  # noqa: E402
 
+RAW_READ = """
+import mmap, os, sys, threading, time
+path, threads, piece = sys.argv[1], int(sys.argv[2]), 1 << 20
+file, size = os.open(path, os.O_RDONLY), os.path.getsize(path)
+memory = mmap.mmap(-1, size)
+memory.madvise(mmap.MADV_HUGEPAGE)
+view, begun = memoryview(memory), time.monotonic()
+def read(thread):
+    for at in range(size * thread // threads, size * (thread + 1) // threads, piece):
+        os.preadv(file, [view[at:at + piece]], at)
+running = [threading.Thread(target=read, args=(thread,)) for thread in range(threads)]
+for thread in running: thread.start()
+for thread in running: thread.join()
+print(time.monotonic() - begun)
+"""
 CHUNK_TOKENS = 512  # of a prompt in one step
 DRAWN_TOKENS = {"computed": 1, "saved": 128, "written": 50, "idle": 128}  # by workload
 IDLE_PAIRS = 3  # of runs, a round: what is looked for is small
@@ -111,6 +126,11 @@ class Bench:
     def dd_read(self):
         return self.dd(lambda path: ["of=/dev/null"])
 
+    def raw_read(self):
+        """Seconds of a fresh process that reads the files into memory of its own, one thread per core."""
+        return sum(float(subprocess.run([sys.executable, "-c", RAW_READ, path, str(len(os.sched_getaffinity(0)))],
+                                        check=True, capture_output=True).stdout) for path in self.files())
+
     def drop_from_cache(self):
         for path in self.files():
             descriptor = os.open(path, os.O_RDONLY)
@@ -125,12 +145,16 @@ def first_token_seconds(report):
     return report["seconds"] - engine["busy_seconds"] * (engine["steps"] - 1) / engine["steps"]
 
 
-def measure_round(bench):
-    figures = {"write_s": bench.save()["write_seconds"], "dd_write_s": bench.dd_write(), "dd_warm_s": bench.dd_read()}
+def measure_disk(bench):
+    figures = {"write_s": bench.save()["write_seconds"], "dd_write_s": bench.dd_write()}
     bench.drop_from_cache()
     figures["dd_cold_s"] = bench.dd_read()
     bench.drop_from_cache()
+    figures["raw_cold_s"] = bench.raw_read()
+    bench.drop_from_cache()
     cold = bench.restore()
+    bench.dd_read()  # fills the page cache
+    figures |= {"dd_warm_s": bench.dd_read(), "raw_warm_s": bench.raw_read()}
     warm = bench.restore()
     for found in (cold["checkpoint"], warm["checkpoint"]):
         if found["recomputed_tokens"] > 0 or found["restored_requests"] != bench.arguments.sequences:
@@ -138,7 +162,7 @@ def measure_round(bench):
     figures |= {"cold_s": cold["checkpoint"]["restore_seconds"], "warm_s": warm["checkpoint"]["restore_seconds"],
                 "bytes": warm["checkpoint"]["restored_bytes"], "first_token_s": first_token_seconds(warm)}
     figures["compute_s"] = bench.run("computed")["seconds"]
-    return figures | measure_background(bench)
+    return figures
 
 
 def measure_background(bench):
@@ -160,6 +184,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--part", choices=("all", "disk", "background"), default="all")
     bench = Bench(parser.parse_args())
     arguments = bench.arguments
     bench.clean()
@@ -167,28 +192,27 @@ def main():
     bench.write_requests("saved", arguments.sequences, arguments.tokens)
     bench.write_requests("written", 1, 2 * arguments.tokens - CHUNK_TOKENS)
     bench.write_requests("idle", arguments.sequences, 64)
+    measures = [measure for part, measure in (("disk", measure_disk), ("background", measure_background))
+                if arguments.part in ("all", part)]
     try:
-        rounds = [measure_round(bench) for _ in range(arguments.rounds)]
+        rounds = [dict(item for measure in measures for item in measure(bench).items())
+                  for _ in range(arguments.rounds)]
     finally:
         bench.clean()
-    median = {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+    result = {"operation": "checkpoint", "tokens": arguments.tokens, "sequences": arguments.sequences,
+              "rounds": arguments.rounds, "load": round(os.getloadavg()[0], 1)}
+    median = {name: round(statistics.median(figures[name] for figures in rounds), 4) for name in rounds[0]}
     percent = lambda part, whole: round(100 * statistics.median(f[part] / f[whole] for f in rounds), 1)
-    speed = lambda name: round(median["bytes"] / max(median[name], 1e-6) / 1e9, 3)
-    print(json.dumps({
-        "operation": "checkpoint", "tokens": arguments.tokens, "sequences": arguments.sequences,
-        "rounds": arguments.rounds, "bytes": median["bytes"],
-        "write_gb_per_s": speed("write_s"), "dd_fsync_gb_per_s": speed("dd_write_s"),
-        "write_percent_of_dd": percent("dd_write_s", "write_s"),
-        "read_warm_gb_per_s": speed("warm_s"), "dd_warm_gb_per_s": speed("dd_warm_s"),
-        "read_warm_percent_of_dd": percent("dd_warm_s", "warm_s"),
-        "read_cold_gb_per_s": speed("cold_s"), "dd_cold_gb_per_s": speed("dd_cold_s"),
-        "read_cold_percent_of_dd": percent("dd_cold_s", "cold_s"),
-        "first_token_restored_s": round(median["first_token_s"], 3), "computed_s": round(median["compute_s"], 3),
-        "first_token_percent_of_computing": percent("first_token_s", "compute_s"),
-        "decode_ms": round(median["decode_ms"], 3), "decode_while_writing_ms": round(median["decode_writing_ms"], 3),
-        "decode_percent_of_undisturbed": percent("decode_ms", "decode_writing_ms"),
-        "written_meanwhile_bytes": median["written_meanwhile"],
-        "idle_interval_costs_percent": round(median["idle_percent"], 2)}))
+    if measure_disk in measures:
+        for name in ("write_s", "dd_write_s", "warm_s", "raw_warm_s", "dd_warm_s", "cold_s", "raw_cold_s", "dd_cold_s"):
+            median[name.replace("_s", "_gb_per_s")] = round(median["bytes"] / max(median[name], 1e-6) / 1e9, 3)
+        result |= {"write_percent_of_dd": percent("dd_write_s", "write_s"),
+                   "read_warm_percent_of_raw": percent("raw_warm_s", "warm_s"),
+                   "read_cold_percent_of_raw": percent("raw_cold_s", "cold_s"),
+                   "first_token_percent_of_computing": percent("first_token_s", "compute_s")}
+    if measure_background in measures:
+        result["decode_percent_of_undisturbed"] = percent("decode_ms", "decode_writing_ms")
+    print(json.dumps(result | median))
 
 
 if __name__ == "__main__":
