@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ class Hosts:
         missing = [tool for tool in ("ip", "nsenter", "unshare") if not shutil.which(tool)]
         if missing or os.geteuid() != 0:
             raise NoHosts(f"{missing[0]} is not installed" if missing else "they need root")
+        self._remove_those_of_killed_tests()
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.names = [f"wl{os.getpid()}h{i}" for i in range(count)]
         self.switch = f"wl{os.getpid()}s"
@@ -42,6 +44,13 @@ class Hosts:
         except subprocess.CalledProcessError as failed:
             self.stop()
             raise NoHosts(failed.stderr.strip() or str(failed)) from failed
+
+    def _remove_those_of_killed_tests(self):
+        names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+        for name, process in re.findall(r"^(wl(\d+)(?:h\d+|s))\b", names, re.MULTILINE):
+            if not os.path.exists(f"/proc/{process}"):
+                self._kill(name)
+                subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
     def _ip(self, *words):
         return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout

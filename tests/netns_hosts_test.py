@@ -3,9 +3,11 @@
 
   netns_hosts_test.py WINDLASS MODEL
 """
+import atexit
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,13 +29,15 @@ def write_requests(path, count, prompt_tokens, max_tokens):
 
 
 def answers(path):
-    """custom_id -> what has to be equal."""
+    """custom_id -> what has to be equal; None: it ran at the loss of two instances, and has an error for that."""
     bodies = {}
     for line in path.read_text().splitlines():
         record = json.loads(line)
         body = record["response"]["body"]
         assert record["custom_id"] not in bodies, f"{record['custom_id']} was answered twice"
-        bodies[record["custom_id"]] = {"choices": body["choices"], "tokens": body["usage"]["total_tokens"]}
+        lost_twice = body.get("error", {}).get("code") == "instance_lost"
+        bodies[record["custom_id"]] = None if lost_twice else {"choices": body["choices"],
+                                                               "tokens": body["usage"]["total_tokens"]}
     return bodies
 
 
@@ -42,13 +46,9 @@ class TwoHosts(unittest.TestCase):
     def setUpClass(cls):
         try:
             cls.hosts, cls.problem = Hosts(2), ""
+            atexit.register(cls.hosts.stop)
         except NoHosts as problem:
             cls.hosts, cls.problem = None, str(problem)
-
-    @classmethod
-    def tearDownClass(cls):
-        if cls.hosts:
-            cls.hosts.stop()
 
     def setUp(self):
         if not self.hosts:
@@ -113,8 +113,12 @@ class TwoHosts(unittest.TestCase):
         self.assertLess(lines(), 50, "too late: the job was nearly over")
 
         self.assertEqual(job.wait(PATIENCE), 0, self.told())
-        self.assertEqual(answers(output), expected)
         report = json.loads((self.folder / "lost.report").read_text())
+        found = answers(output)
+        failed = [name for name, body in found.items() if body is None]  # a host takes two instances along
+        self.assertEqual(found, expected | {name: None for name in failed})
+        self.assertEqual(report["requests"]["failed"], len(failed))
+        self.assertLess(len(failed), 10)
         self.assertEqual(sorted(report["instances"]["lost_ranks"]), [2, 3], self.told())
         self.assertEqual(status.read_text().split("\n")[0], "done")
 
@@ -126,4 +130,5 @@ class TwoHosts(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the namespaces go
     unittest.main(argv=sys.argv[:1], verbosity=2)
