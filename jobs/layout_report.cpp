@@ -69,15 +69,17 @@ std::string table(std::vector<RankedLayout> const& layouts, std::size_t rows) {
   return words;
 }
 
-/// The best without, and the best with phases apart.
+/// The best with both phases on one instance, and the best with phases apart.
 struct Compared {
   RankedLayout const *together = nullptr, *apart = nullptr;
 };
 
+/// Among those that run as jobs where there are any.
 Compared compared(std::vector<RankedLayout> const& layouts) {
+  bool const any_job = std::any_of(layouts.begin(), layouts.end(), runs_as_job);
   Compared both;
   for (RankedLayout const& layout : layouts) {
-    if (layout.kind == LayoutKind::elastic) continue;
+    if (layout.kind == LayoutKind::elastic || (any_job && !runs_as_job(layout))) continue;
     RankedLayout const*& best = disaggregates(layout.kind) ? both.apart : both.together;
     if (best == nullptr) best = &layout;
   }
@@ -109,18 +111,14 @@ std::string advice(std::vector<RankedLayout> const& layouts) {
       gain, because(*apart).c_str());
 }
 
-std::string elastic_words(std::vector<RankedLayout> const& layouts) {
-  auto const elastic = best_of(layouts, LayoutKind::elastic);
-  auto const [together, apart] = compared(layouts);
-  if (!elastic) return "";
-  double rest = 0;
-  for (RankedLayout const* other : {together, apart})
-    if (other != nullptr) rest = std::max(rest, other->goodput_per_gpu);
-  if (layouts[*elastic].goodput_per_gpu <= rest) return "";
-  return formatted(
-      "An elastic group (number %d) would serve %.2f times the best of these: simulated only, jobs have no\n"
-      "elastic role yet.\n",
-      int(*elastic) + 1, rest > 0 ? layouts[*elastic].goodput_per_gpu / rest : 1.0);
+/// What would be better, if jobs could.
+std::string simulated_only(std::vector<RankedLayout> const& layouts) {
+  auto const job = std::find_if(layouts.begin(), layouts.end(), runs_as_job);
+  if (job == layouts.begin() || job == layouts.end()) return "";
+  RankedLayout const& best = layouts.front();
+  return formatted("Number 1 would serve %.2f times the best of these: simulated only, jobs have no %s yet.\n",
+                   best.goodput_per_gpu / job->goodput_per_gpu,
+                   best.kind == LayoutKind::elastic ? "elastic groups" : "pipeline stages (pp)");
 }
 
 std::string job(LayoutProblem const& problem, std::vector<RankedLayout> const& layouts, std::string const& model) {
@@ -178,7 +176,7 @@ std::string layout_report(LayoutProblem const& problem, std::vector<RankedLayout
   return formatted(
              "levels:  TTFT %g ms and TPOT %g ms for %g %% of requests; a unit repeats over the %d GPUs (or ranks)\n\n",
              problem.level.ttft_ms, problem.level.tpot_ms, 100 * problem.target, gpus) +
-         table(layouts, rows) + "\n" + advice(layouts) + elastic_words(layouts) + job(problem, layouts, model);
+         table(layouts, rows) + "\n" + advice(layouts) + simulated_only(layouts) + job(problem, layouts, model);
 }
 
 }  // namespace windlass

@@ -241,7 +241,8 @@ class Search {
   }
 
   /// Both phases on any nodes: the degrees that are best alone, and the pair of degrees and numbers of instances that
-  /// make the most of the cluster (the best degree alone may leave too few GPUs for the other phase).
+  /// make the most of the cluster (the best degree alone may leave too few GPUs for the other phase); the same without
+  /// pipeline stages.
   std::vector<RankedLayout> apart() const {
     ServiceLevel const any_tpot{problem_.level.ttft_ms, 1e12}, any_ttft{1e12, problem_.level.tpot_ms};
     Goodputs prefill, decode;
@@ -254,13 +255,16 @@ class Search {
          .rate = 1,
          .prefill_goodput = [&](ParallelDegree d) { return prefill[d] = alone(SimRole::prefill, d, any_tpot); },
          .decode_goodput = [&](ParallelDegree d) { return decode[d] = alone(SimRole::decode, d, any_ttft); }});
-    RankedLayout best{.kind = LayoutKind::apart, .limit = {}};
-    double best_rate = 0;
-    for (auto const& [prefill_degree, prefill_rate] : prefill)
-      for (auto const& [decode_degree, decode_rate] : decode)
-        best_rate = fill({prefill_degree, prefill_rate}, {decode_degree, decode_rate}, best_rate, best);
-    if (best_rate <= 0) return {};
-    return {finished(best)};
+    auto const one_stage = [](Goodputs rates) {
+      std::erase_if(rates, [](auto const& each) { return each.first.pp > 1; });
+      return rates;
+    };
+    std::vector<RankedLayout> all;
+    if (auto const best = best_pair(prefill, decode)) all.push_back(finished(*best));
+    bool const staged = !all.empty() && std::max(all.front().prefill.pp, all.front().decode.pp) > 1;
+    if (staged)  // jobs have no stages
+      if (auto const flat = best_pair(one_stage(prefill), one_stage(decode))) all.push_back(finished(*flat));
+    return all;
   }
 
   using Goodputs = std::map<ParallelDegree, double>;  ///< of one instance, requests/s
@@ -273,6 +277,15 @@ class Search {
     for (PipelineInstance& other : cluster.instances)
       if (other.role != role) other.latency = std::make_shared<Instant>(), other.kv_tokens = unlimited;
     return goodput(cluster, level);
+  }
+
+  /// The degrees and numbers of instances with the highest rate per GPU.
+  std::optional<RankedLayout> best_pair(Goodputs const& prefill, Goodputs const& decode) const {
+    RankedLayout best{.kind = LayoutKind::apart, .limit = {}};
+    double best_rate = 0;
+    for (auto const& one : prefill)
+      for (auto const& other : decode) best_rate = fill(one, other, best_rate, best);
+    return best_rate > 0 ? std::optional(best) : std::nullopt;
   }
 
   /// Puts into `best` the numbers of instances whose rate per GPU exceeds `best_rate`; returns the better rate.

@@ -102,10 +102,12 @@ RunFigures run(ServiceGoal const& goal, CacheCluster const& cluster, Workload co
                      {"fetched_tokens", double(report.fetched_tokens)},
                      {"replicated_tokens", double(report.replicated_tokens)},
                      {"handoff_tokens", double(report.handoff_tokens)},
-                     {"wasted_prefill_s", double(report.wasted_prefill_us) / 1e6},
-                     {"rejected_for_prefill_load", double(report.rejected_for_prefill)},
-                     {"rejected_for_decode_load", double(report.rejected_for_decode)},
-                     {"rejected_after_prefill", double(figures.rejected_after_prefill)}};
+                     {"wasted_prefill_s", double(report.wasted_prefill_us) / 1e6}};
+  if (figures.rejected_at_arrival + figures.rejected_after_prefill > 0) {
+    figures.details.emplace_back("rejected_for_prefill_load", double(report.rejected_for_prefill));
+    figures.details.emplace_back("rejected_for_decode_load", double(report.rejected_for_decode));
+    figures.details.emplace_back("rejected_after_prefill", double(figures.rejected_after_prefill));
+  }
   for (std::size_t tier = 1; tier < report.tier_hit_blocks.size(); ++tier)
     figures.details.emplace_back(text("tier_", tier, "_hit_share"), double(report.tier_hit_blocks[tier]) / blocks);
   return figures;

@@ -31,20 +31,28 @@ class Profiler {
     warm_up();
     for (int tokens = 16; tokens < config_.chunk_tokens; tokens *= 2) measure_prompt(tokens);
     measure_long_prompt();
-    for (int count = 1; count <= config_.max_sequences; count *= 2) {
-      bool const sparse = count != 1 && count != 4 && count != 16;  // long contexts only at these
-      for (int context = shortest_context; context <= plan_.max_context_tokens; context *= 4) {
-        if (std::int64_t(count) * context > plan_.held_tokens || (sparse && context > 4 * shortest_context)) break;
-        told(text(count, " sequences of ", context, " tokens"));
-        measure_decode(count, context);
-      }
-      told(text("a prompt beside ", count, " sequences"));
-      measure_beside(count);
-    }
+    for (int count = 1; count < config_.max_sequences; count *= 2) measure_count(count, told);
+    measure_count(config_.max_sequences, told);
     return std::move(profile_);
   }
 
  private:
+  /// Steps of so many sequences, alone and beside a prompt (which then is one of them).
+  void measure_count(int count, std::function<void(std::string const&)> const& told) {
+    bool const sparse = count != 1 && count != 4 && count != std::min(16, config_.max_sequences);
+    for (int context = shortest_context; context <= plan_.max_context_tokens; context *= 4) {
+      if (std::int64_t(count) * context > plan_.held_tokens || (sparse && context > shortest_context)) break;
+      told(text(count, " sequences of ", context, " tokens"));
+      measure_decode(count, context);
+    }
+    int const beside = std::min(count, config_.max_sequences - 1);
+    if (beside == 0)
+      profile_.beside.push_back({.count = 1, .tokens = 1, .ms = profile_.decode.back().ms});  // never used
+    if (beside == 0 || (!profile_.beside.empty() && profile_.beside.back().count >= beside)) return;
+    told(text("a prompt beside ", beside, " sequences"));
+    measure_beside(beside);
+  }
+
   /// An engine with nothing in it.
   std::unique_ptr<Engine> engine() {
     return std::make_unique<Engine>(setup_.model, config_, *setup_.operations, *setup_.collective, *setup_.team);
@@ -120,7 +128,6 @@ class Profiler {
 
   /// What `count` sequences with short contexts add to the chunks of a long prompt.
   void measure_beside(int count) {
-    if (count >= config_.max_sequences) return;
     auto const fresh = engine();
     for (int i = 0; i < count; ++i) fresh->submit(request(shortest_context, 4 * count + 4 * later_chunks + 8));
     bool decoding = false;

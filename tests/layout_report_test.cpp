@@ -62,7 +62,8 @@ TEST(LayoutReport, ShowsTheBestOfEachKindHoweverFewRowsAndSaysWhichKindsAreNot) 
   EXPECT_FALSE(says(report, "  3  colocated "));
   EXPECT_TRUE(says(report, "  4  disaggregated, in nodes"));
   EXPECT_TRUE(says(report, "  -  disaggregated, any node: none fits"));
-  EXPECT_TRUE(says(report, "An elastic group (number 1) would serve 1.82 times"));
+  EXPECT_TRUE(says(report, "Do not disaggregate: phases apart serve 0.50 times"));  // of those that run as jobs
+  EXPECT_TRUE(says(report, "Number 1 would serve 2.00 times the best of these: simulated only, jobs have no elastic"));
   EXPECT_TRUE(says(report, "To run number 3"));  // without pipeline stages
   EXPECT_TRUE(says(report, "--layout mixed=8xtp1'"));
 }

@@ -25,6 +25,13 @@ done
 "$program" plan inputs/scenarios/plan_smollm2_cpu.json >"$work/plan.txt" || fails "plan fails"
 grep -qi disaggregate "$work/plan.txt" || fails "plan gives no advice"
 grep -q -- "--layout mixed=[0-9]*xtp[0-9]*'\$" "$work/plan.txt" || fails "plan prints no layout that batch takes"
+"$program" plan --model inputs/reference/llama-gqa --prompt-tokens 200 --output-tokens 20 --ttft-ms 500 >"$work/here.txt" ||
+  fails "plan for this machine: $(cat "$work/here.txt")"
+for words in '^machine: .* cores in [0-9]* ranks' '^model: ' isaggregate 'sbatch --nodes=1' -- '--layout '; do
+  [ "$words" = -- ] || grep -q -- "$words" "$work/here.txt" || fails "plan --model says nothing of $words"
+done
+! "$program" plan --model inputs/reference/llama-gqa --ranks 100000 2>"$work/error" || fails "100000 ranks pass"
+grep -q 'ranks 100000' "$work/error" || fails "too many ranks are not named: $(cat "$work/error")"
 
 ! "$program" simulate "$work/none.json" 2>"$work/error" || fails "a missing file passes"
 grep -q none.json "$work/error" || fails "the missing file is not named"
@@ -41,11 +48,14 @@ done >"$work/in.jsonl"
 "$program" batch --model $model --input "$work/in.jsonl" --output "$work/out.jsonl" --record "$work/plans.jsonl" \
   --threads 1 --quiet || fails "batch --record"
 "$program" simulate --replay "$work/plans.jsonl" >"$work/replay.txt" || fails "the replay differs: $(cat "$work/replay.txt")"
+for policy in step_batching layout walltime; do
+  grep -q "^$policy: [1-9]" "$work/replay.txt" || fails "no plan of $policy was recorded: $(cat "$work/replay.txt")"
+done
 grep -q 'all plans are the same' "$work/replay.txt" || fails "the replay says nothing"
-sed '1s/"plan":{"shares":\[\[1,5\]/"plan":{"shares":[[1,4]/' "$work/plans.jsonl" >"$work/changed.jsonl"
+sed 's/"plan":{"shares":\[\[1,5\]/"plan":{"shares":[[1,4]/' "$work/plans.jsonl" >"$work/changed.jsonl"
 ! cmp -s "$work/plans.jsonl" "$work/changed.jsonl" || fails "the record was not changed: $(head -1 "$work/plans.jsonl")"
 ! "$program" simulate --replay "$work/changed.jsonl" >"$work/replay.txt" || fails "a changed plan passes"
-grep -q 'changed.jsonl:1: step_batching' "$work/replay.txt" || fails "the difference is not named: $(cat "$work/replay.txt")"
+grep -q 'changed.jsonl:[0-9]*: step_batching' "$work/replay.txt" || fails "the difference is not named: $(cat "$work/replay.txt")"
 
 # Steps of this machine, and a simulation with them.
 "$program" bench --model $model --profile "$work/profile.json" --max-num-seqs 4 --max-num-batched-tokens 32 \
@@ -59,5 +69,14 @@ cat >"$work/measured.json" <<'END'
 END
 "$program" simulate "$work/measured.json" --trace 0:1 --output "$work/d" >"$work/d.txt" || fails "measured steps"
 grep -q '"ph":"X"' "$work/d/trace_1.json" || fails "no step in the trace"
+
+# The simulator's batches are the engine's: both take as many steps for the same trace.
+{
+  echo TIMESTAMP,ContextTokens,GeneratedTokens
+  for i in $(seq 10 49); do echo "2023-11-16 18:15:$i.0,$((7 + i * i % 331)),$((2 + i * 37 % 61))"; done
+} >"$work/trace.csv"
+python3 tests/predict_batch.py "$program" $model --trace "$work/trace.csv" --sequences 6 --chunk 48 --vocab 500 \
+  --max-context 64 --threads 1 --steps-only >"$work/predict.txt" 2>"$work/error" ||
+  fails "prediction: $(tail -7 "$work/predict.txt") $(tail -3 "$work/error")"
 
 echo "scenarios: all right"
