@@ -61,7 +61,7 @@ int AllocationLog::without_progress(BatchProgressMark const& end) const {
   return further(end, begin_) ? 0 : without_progress_ + 1;
 }
 
-RequeueResult requeue_job(EnvironmentLookup const& environment, int without_progress) {
+RequeueResult requeue_job(EnvironmentLookup const& environment, int without_progress, PlanLog* plan_log) {
   auto const job = environment("SLURM_JOB_ID");
   bool const plain =
       job && !job->empty() && std::all_of(job->begin(), job->end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -69,7 +69,10 @@ RequeueResult requeue_job(EnvironmentLookup const& environment, int without_prog
     log_warning("--requeue: this is no Slurm job (SLURM_JOB_ID is not set); start the same command again yourself");
     return RequeueResult::no_batch_system;
   }
-  if (plan_requeue({.without_progress = without_progress}) == RequeueChoice::no_progress) {
+  RequeueInput const in{.without_progress = without_progress};
+  RequeueChoice const choice = plan_requeue(in);
+  if (plan_log != nullptr) plan_log->add(in, choice);
+  if (choice == RequeueChoice::no_progress) {
     log_warning(text("--requeue: ", without_progress,
                      " allocations in a row got no further; not requeued. A longer time "
                      "limit, fewer --max-num-seqs or a --checkpoint folder may help"));

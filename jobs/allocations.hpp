@@ -5,6 +5,7 @@
 #include <string>
 
 #include "mpi/launcher.hpp"
+#include "src/policy/plan_log.hpp"
 
 namespace windlass {
 
@@ -32,7 +33,7 @@ class AllocationLog {
 
 enum class RequeueResult : std::uint8_t { requeued, no_batch_system, no_progress, refused };
 
-/// Asks Slurm to run this job again. The last thing that a job does: Slurm kills it then.
-RequeueResult requeue_job(EnvironmentLookup const& environment, int without_progress);
+/// Asks Slurm to run this job again. The last thing that a job does: Slurm kills it then. `plan_log` may be null.
+RequeueResult requeue_job(EnvironmentLookup const& environment, int without_progress, PlanLog* plan_log);
 
 }  // namespace windlass

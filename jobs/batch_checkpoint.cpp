@@ -68,7 +68,8 @@ void BatchCheckpoint::make_runner(BatchOptions const& options, EngineSetup& setu
       CheckpointRunnerConfig{.interval_us = options.checkpoint.interval_us,
                              .background_bytes_per_s = options.checkpoint.background_bytes_per_s,
                              .cpus = setup.cores.cpus,
-                             .configuration = options.given});
+                             .configuration = options.given,
+                             .plan_log = setup.plan_log.get()});
   if (loaded) runner_->take(std::move(*loaded));
 }
 
@@ -82,7 +83,8 @@ void BatchCheckpoint::make_checkpointer(BatchOptions const& options, EngineSetup
       CheckpointerConfig{.background_bytes_per_s = options.checkpoint.background_bytes_per_s,
                          .cpus = setup.cores.cpus,
                          .carries = carries,
-                         .staging = staging_.get()});
+                         .staging = staging_.get(),
+                         .plan_log = setup.plan_log.get()});
   if (loaded) checkpointer_->take(std::move(*loaded));
 }
 

@@ -94,6 +94,7 @@ void BatchRun::set_up() {
   from_rank_0(place_.mpi, recorded.value_or(""));
   auto shared = share_weights(plan_, options_.engine.model);
   together([&] { setup_ = load_engine(options_.engine, recorded, plan_.own_place(), shared ? &*shared : nullptr); });
+  if (setup_->plan_log) record_layout(*setup_->plan_log, options_.layout, plan_.map);
   agree_on(place_.mpi, model_and_arithmetic(*setup_));
   weight_reads_ = gather_weight_reads(place_.mpi, setup_.get());
   std::unique_ptr<Collective> collective = std::make_unique<LocalCollective>();
@@ -143,7 +144,8 @@ void BatchRun::count_allocation() {
 
 void BatchRun::requeue_if_wanted(int exit_code) const {
   if (!options_.requeue || exit_code != exit_again || !allocations_) return;
-  requeue_job(process_environment(), allocations_->without_progress(end_mark_));
+  requeue_job(process_environment(), allocations_->without_progress(end_mark_),
+              setup_ ? setup_->plan_log.get() : nullptr);
 }
 
 void BatchRun::announce() const {
@@ -184,7 +186,8 @@ BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
                 .limits = [&] { return walltime_.limits(); }},
                {.max_requests_running = options_.engine.max_num_seqs * int(plan_.layout.instances.size()),
                 .drain_us = Microseconds(options_.drain_seconds * 1e6),
-                .job_seed = options_.seed});
+                .job_seed = options_.seed,
+                .plan_log = setup_->plan_log.get()});
   std::exception_ptr problem;
   BatchEnd end = BatchEnd::again;
   try {

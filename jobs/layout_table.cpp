@@ -36,9 +36,7 @@ void row(std::ostringstream& out, std::vector<std::string> const& cells) {
   out << "\n";
 }
 
-}  // namespace
-
-LayoutPlan plan_job_layout(Layout const& wanted, JobMap const& map, LayoutNeeds const& needs) {
+std::vector<RankPlace> places_of(JobMap const& map) {
   std::vector<RankPlace> places;
   for (std::size_t rank = 0; rank < map.ranks.size(); ++rank) {
     int const host = map.host_of[rank];
@@ -46,13 +44,31 @@ LayoutPlan plan_job_layout(Layout const& wanted, JobMap const& map, LayoutNeeds 
                       .numa = map.ranks[rank].main_domain(),
                       .memory_bytes = map.ranks[rank].available_bytes / std::uint64_t(map.ranks_on(host))});
   }
-  LayoutPlan plan = plan_layout({.wanted = wanted,
-                                 .ranks = places,
-                                 .fabric = map.fast_fabric() ? Fabric::fast : Fabric::slow,
-                                 .objective = needs.objective,
-                                 .instance_bytes = needs.instance_bytes});
+  return places;
+}
+
+LayoutInput layout_input(Layout const& wanted, std::vector<RankPlace> const& places, Fabric fabric) {
+  return {.wanted = wanted, .ranks = places, .fabric = fabric};
+}
+
+Fabric fabric_of(JobMap const& map) { return map.fast_fabric() ? Fabric::fast : Fabric::slow; }
+
+}  // namespace
+
+LayoutPlan plan_job_layout(Layout const& wanted, JobMap const& map, LayoutNeeds const& needs) {
+  auto const places = places_of(map);
+  LayoutInput in = layout_input(wanted, places, fabric_of(map));
+  in.objective = needs.objective;
+  in.instance_bytes = needs.instance_bytes;
+  LayoutPlan plan = plan_layout(in);
   if (plan.stop != LayoutStop::planned) throw InputError(plan.reasons.back());
   return plan;
+}
+
+void record_layout(PlanLog& log, Layout const& wanted, JobMap const& map) {
+  auto const places = places_of(map);
+  LayoutInput const in = layout_input(wanted, places, fabric_of(map));
+  log.add(in, plan_layout(in));
 }
 
 std::string to_text(LayoutPlan const& plan, JobMap const& map) {

@@ -117,6 +117,7 @@ class ServeRun {
     model_ = served_model(*setup_);
     EngineRunner runner(*setup_->engine);
     loop_.publish(runner.counters());
+    loop_.record(setup_->plan_log.get());
     service_.serve(model_);
     files_.start(options_, *setup_, model_, service_);
     EndpointFile const endpoint(options_.endpoint_file, content);

@@ -43,12 +43,14 @@ TimeLimits BatchJob::limits() {
 bool BatchJob::keep_going() {
   TimeLimits const known = limits();
   bool const drains = parts_.drain_wanted();
-  auto const plan = plan_walltime({.now_us = now_us(),
-                                   .end_us = known.last_write_us,
-                                   .last_step_us = known.last_step_us,
-                                   .save_us = known.last_write_us == never_us ? 0 : parts_.runner.save_us(),
-                                   .finish_us = config_.drain_us,
-                                   .drain_wanted = drains});
+  WalltimeInput const in{.now_us = now_us(),
+                         .end_us = known.last_write_us,
+                         .last_step_us = known.last_step_us,
+                         .save_us = known.last_write_us == never_us ? 0 : parts_.runner.save_us(),
+                         .finish_us = config_.drain_us,
+                         .drain_wanted = drains};
+  auto const plan = plan_walltime(in);
+  if (config_.plan_log != nullptr) config_.plan_log->add(in, plan);
   if (!draining_ && plan.phase != WalltimePhase::admit) begin_to_drain(plan);
   if (plan.phase == WalltimePhase::stop) return false;
   return !open_.empty() || (!draining_ && !parts_.input.exhausted());

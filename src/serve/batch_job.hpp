@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/core/clock.hpp"
+#include "src/policy/plan_log.hpp"
 #include "src/policy/walltime.hpp"
 #include "src/serve/answer_writer.hpp"
 #include "src/serve/batch_input.hpp"
@@ -23,6 +24,7 @@ struct BatchJobConfig {
   int max_requests_running = 64;  ///< given to the engine at once
   Microseconds drain_us = 30'000'000;
   std::uint64_t job_seed = 0;
+  PlanLog* plan_log = nullptr;  ///< gets every look at the time that is left
 };
 
 /// Times on the job clock; never_us: not known.

@@ -22,7 +22,8 @@ CheckpointRunner::CheckpointRunner(Engine& engine, CheckpointFolder& folder, Che
                     {.background_bytes_per_s = config.background_bytes_per_s,
                      .cpus = config.cpus,
                      .carries = true,
-                     .on_stored = [this](std::uint64_t number, StoredPart const& part) { publish(number, part); }}),
+                     .on_stored = [this](std::uint64_t number, StoredPart const& part) { publish(number, part); },
+                     .plan_log = config.plan_log}),
       next_us_(config.interval_us > 0 ? now_us() + config.interval_us : never_us) {}
 
 /// On the writing thread.

@@ -14,6 +14,7 @@ struct CheckpointRunnerConfig {
   std::uint64_t background_bytes_per_s = 0;          ///< 0: no limit
   std::vector<int> cpus;                             ///< where the writing thread may run
   std::map<std::string, std::string> configuration;  ///< of the job, for the checkpoint
+  PlanLog* plan_log = nullptr;                       ///< gets the choice of what is saved at the end
 };
 
 /// One process that is the whole job. One thread calls it.

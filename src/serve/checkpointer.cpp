@@ -204,12 +204,13 @@ std::vector<SaveChoice> Checkpointer::choose(EngineSnapshot const& snapshot, Mic
   EngineCounters const engine = engine_.counters();
   double const tokens = double(engine.prompt_tokens + engine.generated_tokens);
   bool const has_read = counts_.restore_us > 0 && counts_.restored_bytes > 0;
-  auto plan =
-      plan_save({.work = work,
-                 .time_us = time_us,
-                 .write_bytes_per_us = folder_.measured_write_bytes_per_us(),
-                 .read_bytes_per_us = has_read ? double(counts_.restored_bytes) / double(counts_.restore_us) : 0,
-                 .compute_tokens_per_us = engine.busy_us > 0 ? tokens / double(engine.busy_us) : 0});
+  SaveInput const in{.work = work,
+                     .time_us = time_us,
+                     .write_bytes_per_us = folder_.measured_write_bytes_per_us(),
+                     .read_bytes_per_us = has_read ? double(counts_.restored_bytes) / double(counts_.restore_us) : 0,
+                     .compute_tokens_per_us = engine.busy_us > 0 ? tokens / double(engine.busy_us) : 0};
+  auto plan = plan_save(in);
+  if (config_.plan_log != nullptr) config_.plan_log->add(in, plan);
   for (SaveChoice const choice : plan.choices) {
     counts_.cheaper_requests += choice == SaveChoice::recompute_is_cheaper;
     counts_.late_requests += choice == SaveChoice::no_time;

@@ -13,6 +13,7 @@
 
 #include "src/core/clock.hpp"
 #include "src/engine/engine.hpp"
+#include "src/policy/plan_log.hpp"
 #include "src/policy/walltime.hpp"
 #include "src/serve/folder_archive.hpp"
 #include "src/store/checkpoint_folder.hpp"
@@ -32,6 +33,7 @@ struct CheckpointerConfig {
   KvStaging* staging = nullptr;  ///< of an instance of several ranks
   /// Called on the writing thread when the part is on disk; what it throws is the checkpoint's failure.
   std::function<void(std::uint64_t number, StoredPart const& part)> on_stored = {};
+  PlanLog* plan_log = nullptr;  ///< gets the choice of what is saved at the end
 };
 
 /// One thread calls it, the engine's.

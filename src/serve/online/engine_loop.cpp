@@ -26,10 +26,14 @@ DeadlinePlan EngineLoop::plan(std::span<Request const> requests, Microseconds de
     input.prompt_tokens += std::int64_t(request.prompt.size());
     input.least_tokens = std::max<std::int64_t>(input.least_tokens, all ? sampling.max_tokens : sampling.min_tokens);
   }
-  std::lock_guard const lock(counters_mutex_);
-  input.us_per_prompt_token = pace_.us_per_prompt_token;
-  input.us_per_step = Microseconds(pace_.us_per_step);
-  return plan_deadline(input);
+  {
+    std::lock_guard const lock(counters_mutex_);
+    input.us_per_prompt_token = pace_.us_per_prompt_token;
+    input.us_per_step = Microseconds(pace_.us_per_step);
+  }
+  auto const plan = plan_deadline(input);
+  if (PlanLog* const log = plan_log_) log->add(input, plan);
+  return plan;
 }
 
 EngineLoop::Ticket EngineLoop::submit(std::vector<Request> requests, std::shared_ptr<AnswerListener> const& listener,
@@ -113,7 +117,7 @@ void EngineLoop::feed(RequestRunner& runner) {
   if (waiting_.empty()) return;
   EngineCounters const now = runner.counters();
   for (int held = now.running + now.waiting; held < config_.max_in_engine; ++held) {
-    auto next = waiting_.next();
+    auto next = waiting_.next(plan_log_);
     if (!next) return;
     waiting_tokens_ -= std::int64_t(next->prompt.size());
     runner.submit(std::move(*next));

@@ -14,6 +14,7 @@
 
 #include "src/core/clock.hpp"
 #include "src/policy/deadline.hpp"
+#include "src/policy/plan_log.hpp"
 #include "src/serve/online/fair_queue.hpp"
 #include "src/serve/request_runner.hpp"
 
@@ -69,6 +70,8 @@ class EngineLoop {
   int open_requests() const { return open_count_; }
   EngineCounters counters() const;  ///< as of the last step
   void publish(EngineCounters const& counters);
+  /// Gets every turn and every look at a deadline from now on; outlives the loop. Null: nobody does.
+  void record(PlanLog* plan_log) { plan_log_ = plan_log; }
 
  private:
   using News = std::pair<std::shared_ptr<AnswerListener>, std::variant<ChoiceDelta, Answer>>;
@@ -107,6 +110,7 @@ class EngineLoop {
 
   EngineLoopConfig const config_;
   PostToLoop post_;
+  std::atomic<PlanLog*> plan_log_ = nullptr;
 
   std::mutex orders_mutex_;
   std::condition_variable orders_came_;

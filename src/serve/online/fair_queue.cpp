@@ -23,7 +23,7 @@ void FairQueue::add(std::string const& name, Request request) {
   ++size_;
 }
 
-std::optional<Request> FairQueue::next() {
+std::optional<Request> FairQueue::next(PlanLog* plan_log) {
   std::vector<WaitingUser> waiting;
   std::vector<User*> users;
   for (auto& [name, user] : users_) {
@@ -34,6 +34,7 @@ std::optional<Request> FairQueue::next() {
     users.push_back(&user);
   }
   auto const turn = plan_fair_turn(waiting);
+  if (plan_log != nullptr) plan_log->add(waiting, turn);
   if (!turn) return std::nullopt;
   User& user = *users[*turn];
   last_served_tokens_ = user.served_tokens;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "src/engine/request.hpp"
+#include "src/policy/plan_log.hpp"
 
 namespace windlass {
 
@@ -15,8 +16,9 @@ namespace windlass {
 class FairQueue {
  public:
   void add(std::string const& user, Request request);
-  /// The next one's turn: src/policy/fair_turn. Its prompt is charged to its user.
-  std::optional<Request> next();
+  /// The next one's turn: src/policy/fair_turn, whose answers `plan_log` gets if it is not null. Its prompt is charged
+  /// to its user.
+  std::optional<Request> next(PlanLog* plan_log = nullptr);
   /// Tokens that a user was given.
   void charge(std::string const& user, std::int64_t tokens) { users_[user].served_tokens += tokens; }
   /// Its request, taken out; nothing where it does not wait here.
