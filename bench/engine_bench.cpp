@@ -13,6 +13,7 @@
 #include "bench/roofline.hpp"
 #include "bench/workloads.hpp"
 #include "src/engine/engine.hpp"
+#include "src/model/placed_load.hpp"
 
 namespace windlass::bench {
 namespace {
@@ -38,7 +39,8 @@ class Bench {
         team_(team),
         arithmetic_{.operations = operations(arguments.get("backend")),
                     .precision = arguments.get("precision") == "f32" ? Precision::f32 : Precision::fast},
-        model_(load_model({.path = arguments.get("model"), .precision = arithmetic_.precision}, team)),
+        model_(load_model({.path = arguments.get("model"), .precision = arithmetic_.precision},
+                          WeightMemory{.space = arithmetic_.operations.memory}, team)),
         cost_(model_, arithmetic_.kv_format()) {}
 
   void run_work(std::string const& work) {

@@ -14,6 +14,7 @@
 #include "src/core/clock.hpp"
 #include "src/engine/aligned_array.hpp"
 #include "src/model/canonical_slices.hpp"
+#include "src/model/placed_load.hpp"
 
 namespace windlass::bench {
 namespace {
@@ -49,7 +50,8 @@ class Bench {
         team_(team),
         arithmetic_{.operations = operations(arguments.get("backend")),
                     .precision = arguments.get("precision") == "f32" ? Precision::f32 : Precision::fast},
-        model_(load_model({.path = arguments.get("model"), .precision = arithmetic_.precision}, team)),
+        model_(load_model({.path = arguments.get("model"), .precision = arithmetic_.precision},
+                          WeightMemory{.space = arithmetic_.operations.memory}, team)),
         cost_(model_, arithmetic_.kv_format()),
         limits_(measure_limits(model_, cost_, arithmetic_, team)) {}
 
@@ -85,9 +87,11 @@ class Bench {
     PackedMatrix const& first = *role.matrices.front();
     int const stride = round_up(first.columns, group_size), y_stride = first.panels() * panel_rows;
     auto const rows = std::size_t(round_to_tile(tokens));
-    AlignedArray<float> x(rows * std::size_t(stride)), y(rows * std::size_t(y_stride)), codes(x.size());
-    AlignedArray<float> scales(x.size() / group_size), scaled_sums(scales.size());
-    AlignedArray<std::int32_t> sums(scales.size());
+    Memory const& memory = *arithmetic_.operations.memory;
+    AlignedArray<float> x(rows * std::size_t(stride), memory), y(rows * std::size_t(y_stride), memory),
+        codes(x.size(), memory);
+    AlignedArray<float> scales(x.size() / group_size, memory), scaled_sums(scales.size(), memory);
+    AlignedArray<std::int32_t> sums(scales.size(), memory);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = float(int(i * 2654435761u % 2001) - 1000) / 1000;
     Activations const activations{
         .format = activation_format(first.format, arithmetic_.precision, arithmetic_.operations.bf16_products),
@@ -120,14 +124,16 @@ class Bench {
     int const layers = int(spec.layers.size()), blocks = (context + block_tokens - 1) / block_tokens;
     KvShape const shape{
         .layers = layers, .kv_heads = spec.kv_heads, .head_dim = spec.head_dim, .format = arithmetic_.kv_format()};
-    AlignedArray<std::byte> pool(shape.page_bytes() * std::size_t(blocks));
+    Memory const& memory = *arithmetic_.operations.memory;
+    AlignedArray<std::byte> pool(shape.page_bytes() * std::size_t(blocks), memory, MemoryUse::pages);
     std::vector<std::uint32_t> pages;
     for (int block = 0; block < blocks; ++block) pages.push_back(std::uint32_t(block));
     std::fill_n(pool.data(), pool.size(), std::byte{0});  // zeros take as long as numbers, once they are in memory
     SequenceRows const sequence{.rows = rows, .first_position = context - rows, .pages = pages.data()};
     int const width = spec.heads * spec.head_dim;
-    AlignedArray<float> q(std::size_t(rows) * std::size_t(width)), out(q.size());
-    AlignedArray<std::byte> workspace(attention_workspace_bytes(spec.head_dim, context, team_.size()));
+    AlignedArray<float> q(std::size_t(rows) * std::size_t(width), memory), out(q.size(), memory);
+    int const threads = std::max(arithmetic_.operations.attention_threads, team_.size());
+    AlignedArray<std::byte> workspace(attention_workspace_bytes(spec.head_dim, context, threads), memory);
     PagedAttention op{.out = out.data(),
                       .out_stride = width,
                       .q = q.data(),

@@ -31,10 +31,12 @@ int thread_count(int wanted, CoreSet const& cores, EnginePlace const& place) {
 }
 
 Operations const& choose_backend(std::string const& wanted, std::optional<std::string> const& recorded) {
+  std::string const missing = missing_device();
+  if (wanted == "auto" && !missing.empty()) log_info(text(missing, "; computing on the CPU"));
   if (wanted == "auto" && recorded) {
     std::string const before = recorded->substr(0, recorded->find('/'));
     for (Operations const* const candidate : available_operations())
-      if (before == candidate->name) return *candidate;
+      if (before == candidate->name || before == candidate->arithmetic) return *candidate;
   }
   return operations(wanted);
 }
@@ -49,11 +51,17 @@ std::size_t block_bytes(EngineSetup const& setup, EngineOptions const& options) 
       .page_bytes();
 }
 
+/// For a KV cache: of the device, or of the host (0: cannot be found out).
+std::uint64_t free_memory_bytes(EngineSetup const& setup) {
+  Memory const& memory = *setup.operations->memory;
+  return memory.free_bytes != nullptr ? memory.free_bytes() : available_memory_bytes();
+}
+
 /// No more than the running sequences can fill, and no more than a share of what is free.
 std::int64_t automatic_kv_bytes(EngineSetup const& setup, EngineOptions const& options, int host_ranks) {
   double const blocks = double(setup.model.max_model_len + block_tokens - 1) / block_tokens + 1;
   double const useful = double(block_bytes(setup, options)) * blocks * double(options.max_num_seqs);
-  std::uint64_t const free_bytes = available_memory_bytes();
+  std::uint64_t const free_bytes = free_memory_bytes(setup);
   double const room =
       free_bytes == 0 ? double(fallback_kv_bytes) : double(free_bytes) * kv_share_of_free_memory / host_ranks;
   return std::int64_t(std::min(useful, room));
@@ -67,7 +75,7 @@ std::int64_t kv_bytes(EngineSetup const& setup, EngineOptions const& options, in
     throw InputError(text(wanted > 0 ? "--kv-cache-memory " : "the memory left for the KV cache, ", bytes,
                           ": does not hold one page of ", block_tokens, " tokens, ", least,
                           " bytes; raise --kv-cache-memory, by as much for every ", block_tokens, " tokens at once"));
-  std::uint64_t const free_bytes = available_memory_bytes();
+  std::uint64_t const free_bytes = free_memory_bytes(setup);
   if (wanted > 0 && free_bytes > 0 && std::uint64_t(wanted) > free_bytes)
     log_warning(text("--kv-cache-memory ", bytes_text(std::uint64_t(wanted)), " is more than the ",
                      bytes_text(free_bytes), " that are free: a full cache would end the program"));
@@ -108,10 +116,18 @@ std::unique_ptr<EngineSetup> load_engine(EngineOptions const& options,
         "another backend, or a layout without tp");
   ModelConfig config = options.model;
   config.tensor_parallel = place.tensor_parallel;
-  WeightMemory const memory{.bytes = {}, .owner = nullptr, .filling = place.computes ? Filling::here : Filling::nobody};
-  setup->model =
-      shared != nullptr ? load_shared(config, *shared, *setup->team) : load_model(config, memory, *setup->team);
-  bool const maps = shared != nullptr && shared->part() == SharedWeights::Part::maps;
+  bool const on_device = setup->operations->memory->space == MemorySpace::device;
+  if (place.tensor_parallel.degree > 1 && on_device)
+    throw InputError(text("--backend ", setup->operations->name,
+                          " computes on one rank (sums of several ranks travel through the host's memory); take a "
+                          "layout without tp, or a CPU backend"));
+  WeightMemory const memory{.bytes = {},
+                            .owner = nullptr,
+                            .filling = place.computes ? Filling::here : Filling::nobody,
+                            .space = setup->operations->memory};
+  setup->model = shared != nullptr && !on_device ? load_shared(config, *shared, *setup->team)
+                                                 : load_model(config, memory, *setup->team);
+  bool const maps = shared != nullptr && !on_device && shared->part() == SharedWeights::Part::maps;
   if (place.computes && !maps) setup->read_weight_bytes = setup->model.weights.size_bytes();
   setup->kv_bytes = kv_bytes(*setup, options, place.host_ranks);
   if (!options.record_file.empty())

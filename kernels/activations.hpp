@@ -34,15 +34,15 @@ struct Activations {
   std::int32_t* sums = nullptr;  ///< int8 only: sum of the group's codes
   std::int64_t stride = 0;       ///< columns of a row, filled up
 
-  std::int64_t groups() const { return stride / group_size; }
+  constexpr std::int64_t groups() const { return stride / group_size; }
   /// Index into the factors of `token`'s group.
-  std::int64_t factor_index(std::int64_t token, std::int64_t group) const {
+  constexpr std::int64_t factor_index(std::int64_t token, std::int64_t group) const {
     return (token / activation_tile * groups() + group) * activation_tile + token % activation_tile;
   }
   /// The rows from `token` on, a multiple of activation_tile.
   Activations from_token(std::int64_t token) const;
   /// Index into the int8 codes.
-  std::int64_t code_index(std::int64_t token, std::int64_t column) const {
+  constexpr std::int64_t code_index(std::int64_t token, std::int64_t column) const {
     return factor_index(token, column / group_size) * group_size + column % group_size;
   }
 };

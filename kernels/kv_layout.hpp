@@ -32,15 +32,15 @@ struct KvShape {
   int head_dim = 0;  ///< multiple of 2
   KvFormat format = KvFormat::f32;
 
-  std::size_t tile_bytes() const {
+  constexpr std::size_t tile_bytes() const {
     return std::size_t(block_tokens) * std::size_t(head_dim) * std::size_t(bytes_per_value(format));
   }
-  std::size_t page_bytes() const { return std::size_t(layers) * 2 * std::size_t(kv_heads) * tile_bytes(); }
+  constexpr std::size_t page_bytes() const { return std::size_t(layers) * 2 * std::size_t(kv_heads) * tile_bytes(); }
   /// Offset of the K tile; the V tile of the same head lies kv_heads tiles further.
-  std::size_t k_offset(int layer, int kv_head) const {
+  constexpr std::size_t k_offset(int layer, int kv_head) const {
     return (std::size_t(layer) * 2 * std::size_t(kv_heads) + std::size_t(kv_head)) * tile_bytes();
   }
-  std::size_t v_offset(int layer, int kv_head) const {
+  constexpr std::size_t v_offset(int layer, int kv_head) const {
     return k_offset(layer, kv_head) + std::size_t(kv_heads) * tile_bytes();
   }
   bool operator==(KvShape const&) const = default;

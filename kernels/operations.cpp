@@ -2,6 +2,9 @@
 
 #include "src/core/error.hpp"
 #include "src/core/text.hpp"
+#if defined(WINDLASS_HAS_CUDA)
+#include "kernels/cuda/backend.hpp"
+#endif
 #if defined(WINDLASS_HAS_KOKKOS)
 #include "kernels/kokkos/backend.hpp"
 #endif
@@ -28,6 +31,14 @@ constexpr Operations reference_operations{.name = "reference",
                                           .combine_expert = reference::combine_expert,
                                           .sum_partials = reference::sum_partials};
 
+/// Why a backend that was asked for is not there.
+std::string why_missing(std::string const& wanted) {
+  if (wanted != "cuda") return "is not in this build or not possible on this machine";
+  std::string const why = missing_device();
+  return why.empty() ? "is not in this build (configure with -DWINDLASS_CUDA=ON, or the preset cuda)"
+                     : text("is not possible here: ", why);
+}
+
 }  // namespace
 
 std::vector<Operations const*> available_operations() {
@@ -38,7 +49,18 @@ std::vector<Operations const*> available_operations() {
 #if defined(WINDLASS_HAS_X86)
   for (Operations const* level : x86::runnable_levels()) available.push_back(level);
 #endif
+#if defined(WINDLASS_HAS_CUDA)
+  if (Operations const* const device = cuda::backend()) available.push_back(device);
+#endif
   return available;
+}
+
+std::string missing_device() {
+#if defined(WINDLASS_HAS_CUDA)
+  return cuda::why_unavailable();
+#else
+  return {};
+#endif
 }
 
 Operations const& operations(std::string const& wanted) {
@@ -49,8 +71,7 @@ Operations const& operations(std::string const& wanted) {
     if (wanted == backend->name) return *backend;
     names += text(", ", backend->name);
   }
-  throw InputError(
-      text("backend '", wanted, "' is not in this build or not possible on this machine; use one of: ", names));
+  throw InputError(text("backend '", wanted, "' ", why_missing(wanted), "; use one of: ", names));
 }
 
 }  // namespace windlass

@@ -1,9 +1,6 @@
 #include "kernels/weight_arena.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 
 #include "src/core/error.hpp"
@@ -16,17 +13,10 @@ constexpr std::size_t huge_page = std::size_t(1) << 21;
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
-/// Address space is not memory: NORESERVE, and pages come on first write.
-std::shared_ptr<std::byte> map_region(std::size_t bytes) {
-  void* const at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) throw FileError("memory", "reserve space for the weights", errno);
-  return {static_cast<std::byte*>(at), [bytes](std::byte* p) { munmap(p, bytes); }};
-}
-
 }  // namespace
 
 WeightArena::WeightArena(WeightMemory memory)
-    : region_(std::move(memory.owner)), free_(memory.bytes), filling_(memory.filling) {
+    : space_(memory.space), region_(std::move(memory.owner)), free_(memory.bytes), filling_(memory.filling) {
   if (free_.empty() && filling_ == Filling::here) region_bytes_ = std::size_t(1) << 30;
 }
 
@@ -36,17 +26,21 @@ WeightArena::Part WeightArena::allocate(std::size_t bytes) {
   if (filling_ == Filling::nobody) return {.bytes = {static_cast<std::byte*>(nullptr), bytes}, .owner = nullptr};
   if (taken > free_.size()) {
     ensure(region_bytes_ > 0, "the memory for the weights is smaller than they are");
+    settle();
     std::size_t const size = round_up(std::max(taken, region_bytes_), huge_page) + huge_page;
-    auto const region = map_region(size);
+    auto const region = space_->allocate(size, MemoryUse::weights);
     region_ = region;
     auto const address = reinterpret_cast<std::uintptr_t>(region.get());
     std::size_t const skip = round_up(address, huge_page) - address;
-    free_ = {region.get() + skip, size - skip};
-    madvise(free_.data(), free_.size() / huge_page * huge_page, MADV_HUGEPAGE);  // a wish: refusal is harmless
+    all_ = free_ = {region.get() + skip, size - skip};
   }
   Part part{.bytes = free_.first(bytes), .owner = region_};
   free_ = free_.subspan(taken);
   return part;
+}
+
+void WeightArena::settle() const {
+  if (!all_.empty()) space_->settle(all_.first(all_.size() - free_.size()));
 }
 
 }  // namespace windlass

@@ -9,6 +9,9 @@
 
 #include "kernels/operations.hpp"
 #include "tests/kernel_fixtures.hpp"
+#if defined(WINDLASS_HAS_CUDA_EMULATED)
+#include "kernels/cuda/emulated/backend.hpp"
+#endif
 #if defined(WINDLASS_HAS_X86)
 #include "kernels/x86/levels.hpp"
 #endif
@@ -25,13 +28,17 @@ class BackendTest : public ::testing::TestWithParam<Operations const*> {
   Queue queue_{&team_};
 };
 
-/// All but `reference`, which the others are compared with, and the tiled level in emulation. There may be none in a
+/// All but `reference`, which the others are compared with, the tiled level in emulation, and the CUDA kernels in
+/// theirs. There may be none in a
 /// small build.
 inline std::vector<Operations const*> tested_backends() {
   auto backends = available_operations();
   backends.erase(backends.begin());
 #if defined(WINDLASS_HAS_X86)
   if (Operations const* const emulated = x86::emulated_tiles()) backends.push_back(emulated);
+#endif
+#if defined(WINDLASS_HAS_CUDA_EMULATED)
+  backends.push_back(&cuda_emulated::backend());
 #endif
   return backends;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "src/engine/engine.hpp"
+#include "src/model/placed_load.hpp"
 
 namespace windlass::testing_data {
 
@@ -53,7 +54,7 @@ struct Runner {
   Runner(std::string const& path, Precision precision, Operations const& the_operations, int threads)
       : team({.threads = threads}),
         operations(the_operations),
-        model(load_model({.path = path, .precision = precision}, team)),
+        model(load_model({.path = path, .precision = precision}, WeightMemory{.space = the_operations.memory}, team)),
         config{.precision = precision, .kv_bytes = std::int64_t{64} << 20} {}
 
   /// Runs all requests to their end; answers by request id.

@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+NEED_CUDA = {"device.hpp"}  # the toolkit's headers
 DROPPED = {"-c", "-o", "-MD", "-MT", "-MF"}  # -o, -MT and -MF take a value
 
 
@@ -24,7 +25,7 @@ def flags_of(entry):
             skip = False
         elif word in DROPPED:
             skip = word not in ("-c", "-MD")
-        elif not word.endswith((".cpp", "ccache")):
+        elif not word.endswith((".cpp", ".cu", "ccache")):
             kept.append(word)
     return kept
 
@@ -49,7 +50,8 @@ def main():
     any_flags = flags.get(ROOT / "jobs") or next(iter(flags.values()))
     headers = [path for folder in ("src", "kernels", "mpi", "jobs", "tests", "bench")
                for path in sorted((ROOT / folder).rglob("*.hpp"))
-               if path.parent in flags or path.parent.name != "kokkos"]
+               if path.parent in flags or path.parent.name != "kokkos"
+               if path.name not in NEED_CUDA or path.parent.name != "cuda"]
     with concurrent.futures.ThreadPoolExecutor(int(sys.argv[2])) as pool:
         problems = [text for text in pool.map(lambda h: problem(h, flags.get(h.parent, any_flags)), headers) if text]
     print("\n".join(problems) or f"{len(headers)} headers compile alone")

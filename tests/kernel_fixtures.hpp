@@ -14,23 +14,28 @@
 #include "kernels/activations.hpp"
 #include "kernels/float_formats.hpp"
 #include "kernels/kv_layout.hpp"
+#include "kernels/operations.hpp"
 #include "kernels/packed_matrix.hpp"
 
 namespace windlass::testing_data {
 
-/// Memory aligned to 64 bytes, as the contracts ask; zero at first.
+/// Memory aligned to 64 bytes, as the contracts ask; zero at first. Where a device is there, it reaches it too.
 class AlignedBytes {
  public:
-  explicit AlignedBytes(std::size_t size)
-      : size_(size), bytes_(static_cast<std::byte*>(std::aligned_alloc(64, (size + 64) / 64 * 64)), &std::free) {
-    std::memset(bytes_.get(), 0, (size + 64) / 64 * 64);
-  }
+  explicit AlignedBytes(std::size_t size) : size_(size), bytes_(allocate((size + 64) / 64 * 64)) {}
   std::byte* data() const { return bytes_.get(); }
   std::size_t size() const { return size_; }
 
  private:
+  static std::shared_ptr<std::byte> allocate(std::size_t size) {
+    static Memory const& memory = *available_operations().back()->memory;
+    if (memory.space == MemorySpace::device) return memory.allocate(size, MemoryUse::results);
+    auto* const bytes = static_cast<std::byte*>(std::aligned_alloc(64, size));
+    std::memset(bytes, 0, size);
+    return {bytes, &std::free};
+  }
   std::size_t size_;
-  std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
+  std::shared_ptr<std::byte> bytes_;
 };
 
 template <class T>

@@ -35,7 +35,7 @@ TEST_P(EncodeContract, GivesTheSameCodesAsReference) {
 }
 
 TEST_P(EncodeContract, Int8RoundsHalvesToTheEvenCode) {
-  std::vector<float> x(32, 0);
+  AlignedArray<float> x(32);
   for (int i = 0; i < 31; ++i) x[std::size_t(i)] = float(i) + 0.5f;
   x[31] = -127;
   ActivationRows rows(ActivationFormat::int8, 1, 32);
@@ -178,7 +178,8 @@ TEST_P(MatMulContract, ExtremeCodesDoNotSaturate) {
   for (std::size_t i = 0; i < bytes.size(); ++i)
     copy.data()[i] = i % weight.group_bytes() < 512 ? std::byte{255} : bytes[i];
   extreme.bytes = {copy.data(), bytes.size()};
-  std::vector<float> const x(64, 1);
+  AlignedArray<float> const x(64);
+  std::fill(x.begin(), x.end(), 1.0f);
   ActivationRows rows(ActivationFormat::int8, 1, 64);
   reference::encode_activations({.out = rows.view, .x = x.data(), .x_stride = 64, .tokens = 1, .columns = 64}, queue());
   Output expected(1, 16), actual(1, 16);

@@ -146,6 +146,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Repeatability,
                          [](auto const& info) {
                            std::string name = info.param.model;
                            std::replace(name.begin(), name.end(), '-', '_');
+                           bool const on_device = operations("auto").memory->space == MemorySpace::device;
+                           if (on_device) name += "_cuda";  // ctest -L gpu runs these
                            return name;
                          });
 

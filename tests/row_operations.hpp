@@ -79,7 +79,7 @@ class RowOperations {
 
   void normalize(float soft_cap) {
     Output& logits = copy_of_rows();
-    std::vector<float> normalizers(static_cast<std::size_t>(count_));
+    AlignedArray<float> normalizers(static_cast<std::size_t>(count_));
     backend_.log_normalizer({.normalizer = normalizers.data(),
                              .x = logits.data(),
                              .stride = logits.stride(),
@@ -92,8 +92,8 @@ class RowOperations {
 
   void route(RouterNormalization normalization) {
     constexpr std::size_t chosen = 8;
-    std::vector<int> experts(std::size_t(count_) * chosen);
-    std::vector<float> weights(experts.size());
+    AlignedArray<int> experts(std::size_t(count_) * chosen);
+    AlignedArray<float> weights(experts.size());
     backend_.route_experts({.experts = experts.data(),
                             .weights = weights.data(),
                             .logits = rows(),

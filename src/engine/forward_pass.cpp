@@ -46,7 +46,7 @@ ForwardPass::ForwardPass(Model const& model, ForwardMachine const& machine, Forw
     : model_(model),
       precision_(machine.precision),
       operations_(*machine.operations),
-      queue_{.team = machine.team},
+      queue_{.team = machine.team, .completion = Completion::later},
       limits_(limits),
       groups_(layer_groups(model.spec)),
       shards_(shards_of(model, machine.collective->degree())),
@@ -55,9 +55,15 @@ ForwardPass::ForwardPass(Model const& model, ForwardMachine const& machine, Forw
       dense_plan_(down_plan(model.spec.ffn, shards_, group_.rank())),
       shared_plan_(down_plan(model.spec.shared_expert_ffn, shards_, group_.rank())),
       expert_plan_(down_plan(model.spec.expert_ffn, {Shard{}}, 0)),
-      buffers_(std::make_unique<Buffers>(model, limits, group_, machine.team->size())) {
+      buffers_(std::make_unique<Buffers>(
+          model, limits, group_,
+          MachineMemory{.memory = operations_.memory,
+                        .attention_threads = operations_.attention_threads > 0 ? operations_.attention_threads
+                                                                               : machine.team->size()})) {
   TensorParallel const place{.degree = group_.degree(), .rank = group_.rank()};
   ensure(model.shard.place == place, "the weights are another rank's shard");
+  ensure(model.weights.space == operations_.memory->space, "the weights lie where these operations cannot read them");
+  ensure(group_.alone() || operations_.memory->space == MemorySpace::host, "ranks exchange sums in the host's memory");
 }
 
 ForwardPass::~ForwardPass() = default;
@@ -79,6 +85,7 @@ void ForwardPass::run(Batch const& batch, std::span<LayerGroup const> groups,
   embed(batch);
   for (int layer = 0; layer < int(model_.spec.layers.size()); ++layer) run_layer(batch, groups, layer);
   run_logits(batch, sink);
+  operations_.memory->wait(queue_);  // pages and buffers are the host's again
 }
 
 /// Each rank makes the rows of its own tokens.
@@ -151,20 +158,20 @@ void ForwardPass::encode(Rows const& x, PackedMatrix const& reader) {
       {.out = b.activations, .x = x.data, .x_stride = x.stride, .tokens = x.count, .columns = reader.columns}, queue_);
 }
 
-void ForwardPass::product(PackedMatrix const& weight, std::vector<float> const& bias, Slices const& slices,
-                          Rows const& y, Accumulate accumulate) {
+void ForwardPass::product(PackedMatrix const& weight, FloatArray const& bias, Slices const& slices, Rows const& y,
+                          Accumulate accumulate) {
   operations_.matmul({.y = y.data,
                       .y_stride = y.stride,
                       .x = buffers_->activations,
                       .weight = &weight,
-                      .bias = bias.empty() ? nullptr : bias.data(),
+                      .bias = bias.data_or_null(),
                       .slices = slices,
                       .tokens = y.count,
                       .accumulate = accumulate},
                      queue_);
 }
 
-void ForwardPass::norm(Rows const& x, std::vector<float> const& weight, Rows const& y, Accumulate accumulate) {
+void ForwardPass::norm(Rows const& x, FloatArray const& weight, Rows const& y, Accumulate accumulate) {
   operations_.rms_norm({.y = y.data,
                         .x = x.data,
                         .weight = weight.data(),
@@ -190,12 +197,18 @@ void ForwardPass::run_layer(Batch const& batch, std::span<LayerGroup const> grou
   Rows const branch{b.branch.data(), b.hidden_stride, rows};
   Rows const& out = post_norm ? branch : x;
   if (model_.spec.layers[std::size_t(layer)].moe) {
-    if (post_norm) std::fill_n(b.branch.data(), std::size_t(rows) * std::size_t(b.hidden_stride), 0.0f);
+    if (post_norm) zero(branch);
     experts(weights, out);
   } else {
     feed_forward(weights.dense, dense_plan_, {normed, out, post_norm ? Accumulate::store : Accumulate::add_to_y});
   }
   if (post_norm) norm(branch, weights.post_ffn_norm, x, Accumulate::add_to_y);
+}
+
+void ForwardPass::zero(Rows const& rows) {
+  operations_.memory->wait(queue_);  // what is queued may still read them
+  operations_.memory->zero(
+      {reinterpret_cast<std::byte*>(rows.data), std::size_t(rows.count) * std::size_t(rows.stride) * sizeof(float)});
 }
 
 void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> groups, int layer) {
@@ -215,8 +228,8 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
                               .heads = model_.shard.heads.size(),
                               .rotary_dim = spec.ropes[std::size_t(layer_spec.rope)].rotary_dim,
                               .cos_sin = b.cos_sin[std::size_t(layer_spec.rope)].data(),
-                              .q_norm = weights.q_norm.empty() ? nullptr : weights.q_norm.data(),
-                              .k_norm = weights.k_norm.empty() ? nullptr : weights.k_norm.data(),
+                              .q_norm = weights.q_norm.data_or_null(),
+                              .k_norm = weights.k_norm.data_or_null(),
                               .norm_eps = float(spec.norm_eps),
                               .kv = kv,
                               .sequences = batch.sequences[group]},
@@ -245,7 +258,7 @@ void ForwardPass::output_product(LayerWeights const& weights, Rows const& y, Acc
                   .y_stride = y.stride,
                   .x = buffers_->activations,
                   .weight = &weights.output,
-                  .bias = weights.output_bias.empty() ? nullptr : weights.output_bias.data(),
+                  .bias = weights.output_bias.data_or_null(),
                   .slices = {},
                   .tokens = y.count,
                   .accumulate = accumulate},
@@ -310,6 +323,7 @@ void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock c
                                   .vocab = model_.spec.vocab,
                                   .soft_cap = float(model_.spec.logit_soft_cap)},
                                  queue_);
+    operations_.memory->wait(queue_);  // the host reads the logits
     sink({.first = first,
           .count = count,
           .logits = out.data,

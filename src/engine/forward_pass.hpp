@@ -103,9 +103,10 @@ class ForwardPass {
   void run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink);
   void logits_of_all_ranks(int rows);
   void copy_rows(float const* from, Rows const& to, int width);
-  void norm(Rows const& x, std::vector<float> const& weight, Rows const& y, Accumulate accumulate);
+  void zero(Rows const& rows);
+  void norm(Rows const& x, FloatArray const& weight, Rows const& y, Accumulate accumulate);
   void encode(Rows const& x, PackedMatrix const& reader);
-  void product(PackedMatrix const& weight, std::vector<float> const& bias, Slices const& slices, Rows const& y,
+  void product(PackedMatrix const& weight, FloatArray const& bias, Slices const& slices, Rows const& y,
                Accumulate accumulate);
 
   Model const& model_;

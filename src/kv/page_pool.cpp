@@ -1,9 +1,5 @@
 #include "src/kv/page_pool.hpp"
 
-#include <sys/mman.h>
-
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "src/core/error.hpp"
@@ -26,23 +22,23 @@ std::size_t checked_bytes(PagePoolConfig const& config) {
   return config.pages * shape.page_bytes();
 }
 
-std::byte* reserve(std::size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
-    throw InputError(text("cannot reserve ", bytes, " bytes for the KV pool (", std::strerror(errno),
+std::shared_ptr<std::byte> reserve(PagePoolConfig const& config) {
+  std::size_t const bytes = checked_bytes(config);
+  try {
+    return config.space->allocate(bytes, MemoryUse::pages);
+  } catch (FileError const& error) {
+    throw InputError(text("cannot reserve ", bytes, " bytes for the KV pool (", error.what(),
                           "); lower --kv-cache-memory or raise the limit on address space (ulimit -v)"));
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: pools work without huge pages, only slower
-  return static_cast<std::byte*>(memory);
+  }
 }
 
 }  // namespace
 
-void PagePool::Unmap::operator()(std::byte* memory) const { munmap(memory, bytes); }
-
 PagePool::PagePool(PagePoolConfig const& config)
     : shape_(config.shape),
       records_(config.changes),
-      memory_(config.memory ? nullptr : reserve(checked_bytes(config)), Unmap{checked_bytes(config)}),
+      space_(config.space),
+      memory_(config.memory ? nullptr : reserve(config)),
       shared_(config.memory),
       base_(shared_ ? shared_->base : memory_.get()),
       first_(shared_ ? shared_->first_page : 0),
@@ -57,7 +53,7 @@ std::optional<PageId> PagePool::allocate() {
   if (!free_.empty()) {
     index = free_.back();
     free_.pop_back();
-    std::memset(bytes(PageId{index}).data(), 0, shape_.page_bytes());
+    space_->zero(bytes(PageId{index}));
     record({PageId{index}, PageId{index}});
   } else if (fresh_ < pages_) {
     index = first_ + fresh_++;
@@ -85,7 +81,7 @@ void PagePool::record(PageChange change) {
 }
 
 void PagePool::copy(PageId from, PageId to) {
-  std::memcpy(bytes(to).data(), bytes(from).data(), shape_.page_bytes());
+  space_->copy(bytes(to), bytes(from).data());
   record({from, to});
 }
 
@@ -93,7 +89,7 @@ void PagePool::repeat(std::span<PageChange const> changes) {
   for (auto const& [from, to] : changes) {
     ensure(number(from) < slots_.size() && number(to) < slots_.size(), "a page id lies outside of its pool");
     if (from == to)
-      std::memset(bytes(to).data(), 0, shape_.page_bytes());
+      space_->zero(bytes(to));
     else
       copy(from, to);
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/kv_layout.hpp"
+#include "kernels/memory.hpp"
 #include "src/core/ids.hpp"
 
 namespace windlass {
@@ -34,6 +35,7 @@ struct PagePoolConfig {
   std::uint32_t pages = 0;                       ///< >= 1
   std::shared_ptr<PageMemory> memory = nullptr;  ///< null: memory of its own
   PageChanges changes = PageChanges::forgotten;
+  Memory const* space = &host_memory;  ///< of its own memory, and how its pages are zeroed and copied
 };
 
 /// Pages are handed out zeroed and shared by reference counts; a page whose last reference goes is free again. All
@@ -82,10 +84,6 @@ class PagePool {
   std::span<std::byte> bytes(PageId page) const;  ///< [shape().page_bytes()]
 
  private:
-  struct Unmap {
-    std::size_t bytes = 0;
-    void operator()(std::byte* memory) const;
-  };
   struct Slot {
     std::uint32_t references = 0, generation = 0;
     std::uint32_t loans = 0;  // of a borrowed page, since it was last given back
@@ -96,7 +94,8 @@ class PagePool {
   KvShape shape_;
   PageChanges records_;
   std::vector<PageChange> changes_;
-  std::unique_ptr<std::byte, Unmap> memory_;  // null where the memory is shared
+  Memory const* space_;
+  std::shared_ptr<std::byte> memory_;  // null where the memory is shared
   std::shared_ptr<PageMemory> shared_;
   std::byte* base_ = nullptr;
   std::uint32_t first_ = 0, pages_ = 0;

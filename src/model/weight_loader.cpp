@@ -10,6 +10,8 @@
 namespace windlass {
 namespace {
 
+constexpr std::size_t floats_region_bytes = std::size_t(1) << 20;  ///< norms and biases are small
+
 /// `pattern` with {l} and {e} replaced.
 std::string filled(std::string pattern, std::size_t layer, std::size_t expert = 0) {
   for (auto const& [mark, number] : {std::pair{"{l}", layer}, std::pair{"{e}", expert}})
@@ -27,12 +29,14 @@ class WeightLoader {
         precision_(load.precision),
         shard_(load.shard),
         team_(team),
-        arena_(load.memory) {}
+        arena_(load.memory),
+        floats_(floats_region_bytes, *load.memory.space) {}
 
   std::size_t packed_bytes() const { return arena_.taken_bytes(); }
 
   Weights load() {
     Weights weights;
+    weights.space = arena_.space();
     weights.embedding = vocabulary(finder_.rows(names_.embedding, {spec_.vocab, spec_.hidden}));
     for (std::size_t l = 0; l < spec_.layers.size(); ++l) weights.layers.push_back(layer(l));
     weights.final_norm = norm(names_.final_norm, spec_.hidden);
@@ -41,6 +45,8 @@ class WeightLoader {
     finder_.check_all_used({.prefix = names_.text_prefix,
                             .layer_prefix = layer_name.substr(0, layer_name.find("{l}")),
                             .layers = std::int64_t(spec_.layers.size())});
+    arena_.settle();
+    floats_.settle();
     return weights;
   }
 
@@ -61,12 +67,12 @@ class WeightLoader {
     return pack(sources, columns, {.precision = precision_}, arena_, team_);
   }
 
-  std::vector<float> norm(std::string const& name, std::int64_t size) {
+  FloatArray norm(std::string const& name, std::int64_t size) {
     if (name.empty()) return {};
     std::vector<float> weights = finder_.vector(name, size);
     if (names_.norms == NormWeights::plus_one)
       for (float& weight : weights) weight += 1.0f;
-    return weights;
+    return {weights, floats_};
   }
 
   /// Where tied, a head that the file has all the same is used if it is there (its values are the embedding's).
@@ -144,7 +150,7 @@ class WeightLoader {
     return out;
   }
 
-  std::vector<float> qkv_bias(std::size_t l, PackedMatrix const& matrix) {
+  FloatArray qkv_bias(std::size_t l, PackedMatrix const& matrix) {
     LayerNames const& n = names_.layer;
     std::vector<float> out;
     auto const append = [&](std::vector<float> const& part) { out.insert(out.end(), part.begin(), part.end()); };
@@ -157,9 +163,7 @@ class WeightLoader {
       append(rope_ordered(finder_.bias(filled(n.k, l), kv_rows())));
       append(finder_.bias(filled(n.v, l), kv_rows()));
     }
-    out = own_heads(out);
-    out.resize(std::size_t(matrix.panels()) * panel_rows);
-    return out;
+    return bias_of(own_heads(out), matrix);
   }
 
   /// Of the values of all rows of q, k and v, those of this shard.
@@ -175,12 +179,16 @@ class WeightLoader {
     return out;
   }
 
-  std::vector<float> output_bias(std::size_t l, PackedMatrix const& matrix) {
+  FloatArray output_bias(std::size_t l, PackedMatrix const& matrix) {
     std::string const name = filled(names_.layer.output, l);
     if (!wants_bias(names_.output_bias, name)) return {};
-    std::vector<float> out = finder_.bias(name, spec_.hidden);
-    out.resize(std::size_t(matrix.panels()) * panel_rows);
-    return out;
+    return bias_of(finder_.bias(name, spec_.hidden), matrix);
+  }
+
+  /// Filled up to whole panels.
+  FloatArray bias_of(std::vector<float> values, PackedMatrix const& matrix) {
+    values.resize(std::size_t(matrix.panels()) * panel_rows);
+    return {values, floats_};
   }
 
   struct NetworkRows {
@@ -239,7 +247,7 @@ class WeightLoader {
   Precision precision_;
   Shard shard_;
   ThreadTeam& team_;
-  WeightArena arena_;
+  WeightArena arena_, floats_;
 };
 
 }  // namespace

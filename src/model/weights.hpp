@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/float_array.hpp"
 #include "kernels/packed_matrix.hpp"
 #include "src/model/spec.hpp"
 
@@ -18,16 +19,16 @@ struct FeedForward {
 };
 
 struct LayerWeights {
-  std::vector<float> attention_norm;       ///< [hidden]
-  std::vector<float> post_attention_norm;  ///< [hidden], Gemma's norm of attention's output; empty: none
-  std::vector<float> ffn_norm;             ///< [hidden]
-  std::vector<float> post_ffn_norm;        ///< [hidden] or empty
-  std::vector<float> q_norm, k_norm;       ///< [head_dim] or empty
+  FloatArray attention_norm;       ///< [hidden]
+  FloatArray post_attention_norm;  ///< [hidden], Gemma's norm of attention's output; empty: none
+  FloatArray ffn_norm;             ///< [hidden]
+  FloatArray post_ffn_norm;        ///< [hidden] or empty
+  FloatArray q_norm, k_norm;       ///< [head_dim] or empty
   PackedMatrix
       qkv;  ///< [(heads + 2 kv_heads) * head_dim, hidden]: q rows, k rows, v rows; rope pairs are halves (i, i + d/2)
-  std::vector<float> qkv_bias;       ///< [16 * qkv.panels()] or empty
+  FloatArray qkv_bias;               ///< [16 * qkv.panels()] or empty
   PackedMatrix output;               ///< [hidden, heads * head_dim]
-  std::vector<float> output_bias;    ///< [16 * output.panels()] or empty
+  FloatArray output_bias;            ///< [16 * output.panels()] or empty
   FeedForward dense;                 ///< where LayerSpec::moe is false
   PackedMatrix router;               ///< [experts, hidden], f32; MoE only
   std::vector<FeedForward> experts;  ///< MoE only
@@ -36,10 +37,11 @@ struct LayerWeights {
 
 /// Norm weights are ready to multiply with (Gemma's 1 + w is added on loading).
 struct Weights {
-  PackedMatrix embedding;         ///< [vocab, hidden]
-  std::vector<float> final_norm;  ///< [hidden]
-  PackedMatrix head;              ///< [vocab, hidden]; shares the embedding's bytes where tied
+  PackedMatrix embedding;  ///< [vocab, hidden]
+  FloatArray final_norm;   ///< [hidden]
+  PackedMatrix head;       ///< [vocab, hidden]; shares the embedding's bytes where tied
   std::vector<LayerWeights> layers;
+  MemorySpace space = MemorySpace::host;  ///< where all of it lies
 
   std::size_t size_bytes() const;  ///< of all matrices, shared bytes counted once
 };
