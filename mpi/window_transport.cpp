@@ -59,6 +59,16 @@ struct WindowTransport::Links {
   std::map<int, Peer> peers;  // by world rank
   std::set<std::pair<int, std::uint64_t>> done;
 
+  /// Communicator and windows of this rank's link with another one.
+  void join(KvLink const& link, int tag) {
+    bool const is_first = world_place().world_rank == link.first_rank;
+    Peer made{.pair = pair_communicator(world, {.first = link.first_rank, .second = link.second_rank}, tag),
+              .peer = is_first ? 1 : 0,
+              .windows = {}};
+    Peer& peer = peers.emplace(is_first ? link.second_rank : link.first_rank, std::move(made)).first->second;
+    for (PoolRegion const& pool : pools) peer.windows.emplace_back(pool, peer.pair);
+  }
+
   void put(Peer const& peer, PagePair pair) const {
     auto const page = pools[pair.group].page(pair.local);
     ensure(page.size() <= std::size_t(std::numeric_limits<int>::max()), "a KV page of more than 2 GiB");
@@ -75,18 +85,16 @@ WindowTransport::WindowTransport(std::vector<PoolRegion> pools, std::span<KvLink
   int const own = world_place().world_rank;
   std::exception_ptr problem;
   for (std::size_t i = 0; i < links.size(); ++i) {
-    auto const [first, second] = links[i];
-    if (own != first && own != second) continue;
-    int const other = own == first ? second : first;
-    Peer peer{.pair = pair_communicator(links_->world, {.first = first, .second = second}, first_group_tag + int(i)),
-              .peer = own == first ? 1 : 0,
-              .windows = {}};
-    auto const at = links_->peers.emplace(other, std::move(peer)).first;
-    try {
-      for (PoolRegion const& pool : links_->pools) at->second.windows.emplace_back(pool, at->second.pair);
-    } catch (MpiError const&) {  // the ranks of the other links wait for this one
-      if (!problem) problem = std::current_exception();
+    if (own == links[i].first_rank || own == links[i].second_rank) {
+      try {
+        links_->join(links[i], first_group_tag + int(i));
+      } catch (MpiError const&) {  // the ranks of the other links wait for this one
+        if (!problem) problem = std::current_exception();
+      }
     }
+    // One link after the other: Open MPI names the shared state of a window after the job and the number of the
+    // communicator, which two links may have in common; made at once, they would take each other's file.
+    check_mpi(MPI_Barrier(links_->world.get()), "MPI_Barrier");
   }
   if (!problem) return;
   abandon();

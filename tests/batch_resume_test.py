@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from batch_runs import (AGAIN, DONE, FAILED, MODEL, ROOT, BatchTest, as_lines, completion, main, options)
+from step_gate import StepGate, let_go_on, wait_until_taken
 
 
 def requests(count):
@@ -55,6 +56,17 @@ class Stopped(BatchTest):
         self.wait_for(lambda: self.lines_done() >= goal, process)
         return process
 
+    def stop_after(self, lines, signal_number, **changes):
+        """A run that is told to end when it has written so many lines, however fast it is."""
+        gate = StepGate(self.path("steps"))
+        self.addCleanup(gate.close)
+        process = self.start(self.words(**self.slow, record=gate.path, **changes))
+        let_go_on([gate], lambda: self.lines_done() >= lines)
+        process.send_signal(signal_number)
+        wait_until_taken(process, signal_number)
+        let_go_on([gate], lambda: process.poll() is not None)
+        self.finish(process, AGAIN)
+
     def check_finished(self):
         self.assertEqual(self.answers("out.jsonl"), self.expected)
         self.assertEqual(self.read("status").split(b"\n")[0], b"done")
@@ -93,9 +105,7 @@ class Stopped(BatchTest):
                 self.assertIn("of a half-written answer", error)
 
     def test_sigterm_drains_and_the_next_run_goes_on(self):
-        process = self.start_and_wait(5)
-        process.send_signal(signal.SIGTERM)
-        self.finish(process, AGAIN)
+        self.stop_after(5, signal.SIGTERM)
         report, found = self.check_drained()
         self.assertEqual(report["requests"]["answered"] + report["requests"]["input_errors"], len(found))
 
@@ -105,9 +115,7 @@ class Stopped(BatchTest):
         self.assertIn(f"{len(found)} answered before", out)
 
     def test_without_time_to_drain_running_requests_are_left_to_the_next_run(self):
-        process = self.start_and_wait(5, self.words(**self.slow, drain_seconds=0))
-        process.send_signal(signal.SIGUSR1)
-        self.finish(process, AGAIN)
+        self.stop_after(5, signal.SIGUSR1, drain_seconds=0)
         self.check_drained()
         self.run_batch(**self.slow)
         self.check_finished()

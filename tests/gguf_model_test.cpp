@@ -132,7 +132,7 @@ TEST(GgufModel, QwenBiasesAndHeadNormsAreTakenAsTheyAre) {
   EXPECT_EQ(biased.qkv_bias[1], 0.5f);
   EXPECT_EQ(biased.qkv_bias[32 + 15], 7.5f);
   EXPECT_EQ(weight_at(biased.qkv, 1, 0), 32);
-  EXPECT_EQ(normed.q_norm, ramp(16));
+  EXPECT_EQ(std::vector<float>(normed.q_norm), ramp(16));
   EXPECT_TRUE(normed.qkv_bias.empty());
 }
 
@@ -188,7 +188,7 @@ TEST(GgufModel, GemmaNormsAreStoredReadyAndWindowsFollowThePattern) {
   EXPECT_EQ(spec.logit_soft_cap, 30);
   EXPECT_EQ(spec.embedding_scale, std::sqrt(32.0f));
   EXPECT_EQ(spec.gate, GateFunction::gelu_tanh);
-  EXPECT_EQ(loaded.layers[0].post_ffn_norm, ramp(32));
+  EXPECT_EQ(std::vector<float>(loaded.layers[0].post_ffn_norm), ramp(32));
 }
 
 TEST(GgufModel, Gemma3HasALocalRope) {
