@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/emulated/thread.hpp"
 #include "kernels/cuda/launch_shape.hpp"
+#include "kernels/queue.hpp"
 #include "src/core/error.hpp"
 
 namespace windlass::cuda_emulated {
