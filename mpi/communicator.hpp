@@ -31,6 +31,9 @@ class Communicator {
 /// A copy of the world communicator that returns errors. Collective over the job; at its start.
 Communicator duplicate_world();
 
+/// Collective over the communicator: sleeps until all its ranks have come, an hour at most. For the start of a job.
+void meet(Communicator const& communicator);
+
 /// The communicator of some ranks of the job, in that order; collective over these alone, before the courier starts.
 Communicator group_communicator(std::vector<int> const& world_ranks, int tag);
 

@@ -18,7 +18,8 @@ void return_errors();
 /// This process's place among all ranks. Local; MPI must be initialised.
 WorldPlace world_place();
 
-/// Collective over the job: [world ranks] what each rank gave. For the start of a job alone; throws MpiError.
+/// Collective over the job: [world ranks] what each rank gave; sleeps until the last one has. For the start of a job
+/// alone. Throws MpiError, and InputError where a rank has not come within an hour.
 std::vector<std::vector<std::byte>> gather_from_all(std::span<std::byte const> own);
 
 }  // namespace windlass

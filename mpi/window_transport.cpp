@@ -94,7 +94,7 @@ WindowTransport::WindowTransport(std::vector<PoolRegion> pools, std::span<KvLink
     }
     // One link after the other: Open MPI names the shared state of a window after the job and the number of the
     // communicator, which two links may have in common; made at once, they would take each other's file.
-    check_mpi(MPI_Barrier(links_->world.get()), "MPI_Barrier");
+    meet(links_->world);
   }
   if (!problem) return;
   abandon();
