@@ -47,6 +47,8 @@ po::options_description file_options() {
                         "answers; - is standard output, which cannot be resumed. OUTPUT.windlass.json lies beside it");
   options.add_options()("overwrite", po::bool_switch(), "drop what the output file holds and start anew");
   options.add_options()("report", with_default<std::string>(""), "write figures of the run here, as JSON");
+  options.add_options()("trace", with_default<std::string>(""),
+                        "write here what every rank does when: steps, KV, waits (JSON for ui.perfetto.dev)");
   options.add_options()("status-file", with_default<std::string>(""),
                         "keep one word about the run here: running, done, again, failed");
   options.add_options()("config", po::value<std::string>(), "read options from this file: lines 'name = value'");
@@ -139,6 +141,7 @@ void check_files(BatchOptions const& options) {
     throw InputError(text("--input and --output are one file (", options.output, "); name another output"));
   require_writable_place("report", options.report_file);
   require_writable_place("status-file", options.status_file);
+  require_writable_place("trace", options.trace_file);
 }
 
 BatchOptions from_values(po::variables_map const& values) {
@@ -155,6 +158,7 @@ BatchOptions from_values(po::variables_map const& values) {
       .max_line_bytes = std::size_t(at_least(values, "max-line-mib", 1)) << 20,
       .report_file = words("report"),
       .status_file = words("status-file"),
+      .trace_file = words("trace"),
       .quiet = set("quiet"),
       .layout = parse_layout(words("layout")),
       .transport = transport(words("transport")),

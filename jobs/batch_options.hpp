@@ -30,7 +30,7 @@ struct BatchOptions {
   ArithmeticRule arithmetic = ArithmeticRule::must_agree;
   double drain_seconds = 0;
   std::size_t max_line_bytes = 0;
-  std::string report_file, status_file;
+  std::string report_file, status_file, trace_file;
   bool quiet = false;
   Layout layout;                  ///< of the ranks
   std::string transport;          ///< "auto" or a name: how KV gets to another instance

@@ -22,6 +22,7 @@ namespace windlass {
 namespace {
 
 constexpr Microseconds patience_with_handoffs_us = 2'000'000;   ///< that are over, but not told of
+constexpr Microseconds patience_with_traces_us = 2'000'000;     ///< of ranks that end
 constexpr auto patience_of_farewell = std::chrono::seconds(5);  ///< for live ranks to take the word that all is done
 
 }  // namespace
@@ -33,9 +34,11 @@ BatchRun::BatchRun(BatchOptions const& options, BatchPlace const& place)
       walltime_({.time_left_s = options.time_left_seconds, .drain_us = Microseconds(options.drain_seconds * 1e6)},
                 process_environment(), place.signals),
       console_(options.quiet ? ProgressStyle::none : progress_style_of_standard_error()) {
+  plan_.traced = !options_.trace_file.empty();
   together([&] {
     output_ = std::make_unique<BatchOutput>(options_);
     if (!options_.checkpoint.folder.empty()) checkpoint_ = std::make_unique<BatchCheckpoint>(options_, 0);
+    if (!options_.trace_file.empty()) trace_ = std::make_unique<TraceFile>(options_.trace_file, plan_.layout);
   });
 }
 
@@ -123,6 +126,7 @@ void BatchRun::set_up_cluster(KvSharing& sharing) {
   std::erase(config.spare_ranks, 0);  // rank 0 is never a spare for itself
   config.failures.silence_us = Microseconds(options_.lost_after_seconds * 1e6);
   config.plan_log = setup_->plan_log.get();
+  if (trace_) config.on_trace = [this](int rank, std::span<TraceSpan const> spans) { trace_->add(rank, spans); };
   if (checkpoint_) {
     cluster_->set_checkpointer(checkpoint_->checkpointer());
     config.checkpoints = &checkpoint_->make_coordinator(options_, *setup_, cluster_->courier());
@@ -174,9 +178,12 @@ void BatchRun::announce() const {
 BatchEnd BatchRun::answer(BatchInput& input, AnswerWriter& writer) {
   std::unique_ptr<RequestRunner> local;
   if (!remote_ && !checkpoint_) local = std::make_unique<EngineRunner>(*setup_->engine);
-  RequestRunner& runner = remote_       ? static_cast<RequestRunner&>(*remote_)
-                          : checkpoint_ ? *checkpoint_->runner()
-                                        : *local;
+  RequestRunner& plain = remote_       ? static_cast<RequestRunner&>(*remote_)
+                         : checkpoint_ ? *checkpoint_->runner()
+                                       : *local;
+  std::unique_ptr<RequestRunner> traced;
+  if (trace_ && !remote_) traced = std::make_unique<TracedRunner>(plain, *trace_);
+  RequestRunner& runner = traced ? *traced : plain;
   start_us_ = now_us();
   BatchJob job({.runner = runner,
                 .input = input,
@@ -209,6 +216,7 @@ std::exception_ptr BatchRun::end_cluster() {
   if (!remote_) return nullptr;
   remote_->await_handoffs(now_us() + patience_with_handoffs_us);
   remote_->shut_down(DistributedRunner::End::done);
+  if (trace_) remote_->await_traces(now_us() + patience_with_traces_us);
   if (has_losses()) cluster_->courier().flush(patience_of_farewell);
   BatchReport report;
   add_ranks(report);

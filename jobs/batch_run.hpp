@@ -15,6 +15,7 @@
 #include "jobs/console.hpp"
 #include "jobs/drain_signals.hpp"
 #include "jobs/engine_setup.hpp"
+#include "jobs/trace_file.hpp"
 #include "jobs/walltime.hpp"
 #include "mpi/job.hpp"
 #include "mpi/process_watch.hpp"
@@ -75,6 +76,7 @@ class BatchRun {
   std::unique_ptr<AllocationLog> allocations_;
   BatchProgressMark end_mark_;
   std::unique_ptr<BatchCheckpoint> checkpoint_;  ///< where a folder is named; goes before the engine
+  std::unique_ptr<TraceFile> trace_;             ///< with --trace
   std::unique_ptr<Cluster> cluster_;             ///< with several ranks
   std::unique_ptr<DistributedRunner> remote_;
   std::atomic<bool> rank_ended_ = false;

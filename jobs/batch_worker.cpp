@@ -46,7 +46,8 @@ std::string try_start(BatchOptions const& options, ClusterPlan const& plan, Work
 }
 
 int work(BatchOptions const& options, MpiJob const& job, ProcessWatch& watch) {
-  ClusterPlan const plan = plan_cluster(job, options.layout);
+  ClusterPlan plan = plan_cluster(job, options.layout);
+  plan.traced = !options.trace_file.empty();
   agree(job, "");  // rank 0 has opened the output
   std::string const arithmetic = from_rank_0(job, "");
   WorkerSetup made;

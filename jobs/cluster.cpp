@@ -160,13 +160,16 @@ Cluster::Cluster(MpiJob const& job, ClusterPlan const& plan, EngineSetup const* 
     if (rank != plan.world_rank && (plan.world_rank == 0 || rank == 0)) config.heartbeat_ranks.push_back(rank);
   if (plan.world_rank == 0) config.failures_to = 0;
   courier_ = std::make_unique<Courier>(config);
+  if (plan.traced) trace_ = std::make_unique<TraceRecorder>();
   if (setup != nullptr && setup->follower)
-    follower_ = std::make_unique<FollowerWorker>(*setup->follower, *courier_, WorkerConfig{});
+    follower_ = std::make_unique<FollowerWorker>(*setup->follower, *courier_, WorkerConfig{.trace = trace_.get()});
   if (engine == nullptr) return;
   if (transport_) exchange_ = std::make_unique<KvExchange>(*courier_, *transport_, regions, KvExchangeConfig{});
-  worker_ = std::make_unique<Worker>(
-      *engine, *courier_, exchange_.get(),
-      WorkerConfig{.shared = pools_.get(), .most_lent_share = sharing.most_lent_share(), .staging = staging_.get()});
+  worker_ = std::make_unique<Worker>(*engine, *courier_, exchange_.get(),
+                                     WorkerConfig{.shared = pools_.get(),
+                                                  .most_lent_share = sharing.most_lent_share(),
+                                                  .staging = staging_.get(),
+                                                  .trace = trace_.get()});
 }
 
 /// Whoever uses MPI on the courier's thread goes first; windows are freed when the thread is gone.

@@ -25,6 +25,7 @@ struct ClusterPlan {
   LayoutPlan layout;
   int world_rank = 0;
   std::uint64_t job_epoch = 0;
+  bool traced = false;  ///< every rank tells the controller what it does
 
   /// The instance that this rank computes for; null: it is spare, or the controller alone.
   PlannedInstance const* own_instance() const;
@@ -97,6 +98,7 @@ class Cluster {
   std::shared_ptr<SharedPools> pools_;
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<KvExchange> exchange_;
+  std::unique_ptr<TraceRecorder> trace_;      ///< where the job is traced
   std::unique_ptr<KvStaging> staging_;        ///< of the leader of an instance of several ranks, where KV moves
   std::unique_ptr<Worker> worker_;            ///< of an instance's leader
   std::unique_ptr<FollowerWorker> follower_;  ///< of its other ranks

@@ -10,6 +10,7 @@ Inbox inbox_of(Tag tag) {
     case Tag::heartbeat:
     case Tag::rank_ended:
     case Tag::checkpoint_part:
+    case Tag::traced:
       return Inbox::controller;
     case Tag::submit:
     case Tag::cancel:

@@ -37,8 +37,9 @@ enum class Tag : std::uint32_t {
   take_role,
   checkpoint_order,
   checkpoint_part,
+  traced,
 };
-constexpr Tag last_tag = Tag::checkpoint_part;
+constexpr Tag last_tag = Tag::traced;
 
 /// Who on a rank gets a message.
 enum class Inbox : std::uint8_t { controller, worker, exchange };
@@ -262,6 +263,15 @@ struct CheckpointPart {
 };
 static_assert(WireMessage<CheckpointPart>);
 
+/// Every rank -> controller, with --trace. Tail: TraceSpan per span.
+struct Traced {
+  static constexpr Tag tag = Tag::traced;
+  std::uint64_t spans;
+  std::uint64_t last;  ///< 1: this rank does nothing any more
+  bool operator==(Traced const&) const = default;
+};
+static_assert(WireMessage<Traced>);
+
 /// Controller -> everybody: end the process.
 struct Shutdown {
   static constexpr Tag tag = Tag::shutdown;
@@ -288,6 +298,16 @@ struct ReturnedLoan {
   bool operator==(ReturnedLoan const&) const = default;
 };
 
+enum class TraceSpanKind : std::uint32_t { step, wait, kv_sent, kv_lent, kv_received };
+constexpr TraceSpanKind last_span_kind = TraceSpanKind::kv_received;
+struct TraceSpan {
+  std::uint64_t begin_us, duration_us;  ///< of the time of day (1970, UTC), which all hosts have
+  std::uint64_t first, second;          ///< of a step: prompt tokens, generated ones; of KV: bytes, transfer
+  TraceSpanKind kind;
+  std::uint32_t third;  ///< of a step: sequences; of KV: the other rank
+  bool operator==(TraceSpan const&) const = default;
+};
+
 struct FrameHeader {
   std::uint32_t magic;
   std::uint32_t version;
@@ -296,7 +316,7 @@ struct FrameHeader {
   std::uint32_t fixed_bytes;
   std::uint64_t tail_bytes;
 };
-constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 3;
+constexpr std::uint32_t frame_magic = 0x6c646e77, frame_version = 4;
 
 using Bytes = std::vector<std::byte>;
 

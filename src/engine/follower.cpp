@@ -13,6 +13,7 @@ struct Follower::State {
   std::vector<LayerGroup> groups;
   ForwardPass forward;
   PageMover mover;
+  Microseconds begun_us = 0;
 
   void move_pages(StepMessage const& message);
 };
@@ -43,6 +44,7 @@ Follower::~Follower() = default;
 FollowerStep Follower::step(Microseconds patience_us) {
   auto const bytes = state_->collective.await_announcement(patience_us);
   if (!bytes) return FollowerStep::nothing;
+  state_->begun_us = now_us();
   StepMessage const message = decode_step(*bytes);
   if (message.kind == StepKind::end) return FollowerStep::ended;
   for (std::size_t group = 0; group < state_->pools.size(); ++group)
@@ -53,6 +55,8 @@ FollowerStep Follower::step(Microseconds patience_us) {
     state_->move_pages(message);
   return FollowerStep::computed;
 }
+
+Microseconds Follower::begun_us() const { return state_->begun_us; }
 
 std::span<LayerGroup const> Follower::groups() const { return state_->groups; }
 

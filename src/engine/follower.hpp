@@ -23,6 +23,7 @@ class Follower {
 
   /// Waits up to `patience_us` for the leader's next step and computes it. Throws InstanceBroken.
   FollowerStep step(Microseconds patience_us);
+  Microseconds begun_us() const;               ///< when the leader's last step came
   std::span<LayerGroup const> groups() const;  ///< with their pools; valid as long as the follower
 
  private:

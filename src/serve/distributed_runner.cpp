@@ -106,6 +106,12 @@ void DistributedRunner::await_handoffs(Microseconds until_us) {
   }
 }
 
+void DistributedRunner::await_traces(Microseconds until_us) {
+  std::size_t ranks = config_.spare_ranks.size();
+  for (Instance const& instance : instances_) ranks += instance.lost ? 0 : instance.plan.ranks.size();
+  while (traced_to_the_end_ < ranks && now_us() < until_us) listen(patience_of_step);
+}
+
 void DistributedRunner::listen(std::chrono::microseconds patience) {
   while (auto const envelope = courier_.receive(Inbox::controller, patience)) {
     patience = {};
@@ -150,12 +156,23 @@ void DistributedRunner::take(Envelope const& envelope) {
   if (tag == Tag::answered) return take_answer(envelope);
   if (tag == Tag::moved) take_moved(decode<Moved>(envelope.frame));
   if (tag == Tag::checkpoint_part && config_.checkpoints != nullptr) config_.checkpoints->take(envelope);
+  if (tag == Tag::traced) take_trace(envelope);
   if (tag == Tag::rank_ended) {
     auto const message = decode<RankEnded>(envelope.frame);
     bool const will_be_told =
         message.fate == RankFate::silent && config_.kill_rank && config_.kill_rank(int(message.rank));
     if (!will_be_told) lose_rank(int(message.rank), message.fate);
   }
+}
+
+void DistributedRunner::take_trace(Envelope const& envelope) {
+  if (!config_.on_trace) return;
+  auto const message = decode<Traced>(envelope.frame);
+  auto const spans = tail_elements<TraceSpan>(tail_of(envelope.frame), message.spans);
+  for (TraceSpan const& span : spans)
+    if (span.kind > last_span_kind) throw WireError("a span of a trace of no known kind");
+  config_.on_trace(envelope.source_rank, spans);
+  traced_to_the_end_ += message.last != 0;
 }
 
 void DistributedRunner::take_moved(Moved const& message) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,7 +34,8 @@ struct DistributedConfig {
   std::vector<int> spare_ranks;  ///< with a worker each; they take the places of lost instances of one rank
   /// Ends the process of a rank that has been silent for too long. True: RankEnded will be told; false: nobody can.
   std::function<bool(int world_rank)> kill_rank;
-  CheckpointCoordinator* checkpoints = nullptr;  ///< null: none are written
+  CheckpointCoordinator* checkpoints = nullptr;                                ///< null: none are written
+  std::function<void(int world_rank, std::span<TraceSpan const>)> on_trace{};  ///< gets what ranks have done
 };
 
 /// What was lost, and what became of it.
@@ -81,6 +83,8 @@ class DistributedRunner final : public RequestRunner {
   MovedKv const& moved() const { return moved_; }
   /// Once all is answered: until moved() has all of it.
   void await_handoffs(Microseconds until_us);
+  /// After shut_down(), where the job is traced: until every live rank has told what it did.
+  void await_traces(Microseconds until_us);
   Losses const& losses() const { return losses_; }
   /// Answers that came from another instance than the prompt's.
   std::int64_t decoded_elsewhere() const { return decoded_elsewhere_; }
@@ -111,6 +115,7 @@ class DistributedRunner final : public RequestRunner {
   void listen(std::chrono::microseconds patience);
   void take(Envelope const& envelope);
   void take_answer(Envelope const& envelope);
+  void take_trace(Envelope const& envelope);
   void take_moved(Moved const& message);
   void look_for_failures();
   std::vector<int> live_leaders() const;
@@ -134,6 +139,7 @@ class DistributedRunner final : public RequestRunner {
   Losses losses_;
   std::set<int> lost_ranks_, killed_ranks_;
   bool shut_down_ = false;
+  std::size_t traced_to_the_end_ = 0;  ///< ranks
   Microseconds last_look_us_ = 0, grace_until_us_ = 0;
 };
 

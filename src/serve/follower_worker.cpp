@@ -12,12 +12,23 @@ WorkerEnd FollowerWorker::run() {
   FollowerStep last = FollowerStep::nothing;
   while (last != FollowerStep::ended || !shutdown_) {
     take_messages(last == FollowerStep::ended ? shutdown_patience : std::chrono::milliseconds(0));
+    Microseconds const begin_us = now_us();
     if (last != FollowerStep::ended) last = follower_.step(step_patience_us);
     bool const computes = last == FollowerStep::computed;
+    if (config_.trace != nullptr) trace(last, begin_us);
     if (!computes && courier_.silence_us(config_.controller_rank) > config_.controller_silence_us)
       return WorkerEnd::controller_lost;
   }
+  if (config_.trace != nullptr) config_.trace->send(courier_, config_.controller_rank, TracePart::last);
   return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
+}
+
+void FollowerWorker::trace(FollowerStep last, Microseconds begin_us) {
+  if (last == FollowerStep::computed)
+    config_.trace->add_step(follower_.begun_us());
+  else
+    config_.trace->add_wait(begin_us);
+  if (config_.trace->is_due()) config_.trace->send(courier_, config_.controller_rank, TracePart::more_follows);
 }
 
 void FollowerWorker::take_messages(std::chrono::microseconds patience) {

@@ -22,6 +22,7 @@ class FollowerWorker {
   bool knows_of_losses() const { return knows_of_losses_; }
 
  private:
+  void trace(FollowerStep last, Microseconds begin_us);
   void take_messages(std::chrono::microseconds patience);
 
   Follower& follower_;

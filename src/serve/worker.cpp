@@ -19,21 +19,37 @@ Worker::Worker(Engine& engine, Courier& courier, KvExchange* exchange, WorkerCon
 
 WorkerEnd Worker::run() {
   while (!shutdown_) {
+    Microseconds const turn_us = now_us();
     take_messages();
-    std::int64_t const steps = engine_.counters().steps;
-    if (!rests_) engine_.step();
-    stepped_ = engine_.counters().steps != steps;
+    compute(turn_us);
     hand_off_held();
     retry_offers();
     send_answers();
     return_loans();
     if (checkpointer_ != nullptr) tend_checkpoint();
     tell_load();
+    if (config_.trace != nullptr && config_.trace->is_due()) send_trace();
     if (courier_.silence_us(config_.controller_rank) > config_.controller_silence_us) return WorkerEnd::controller_lost;
   }
   engine_.end_followers();
+  if (config_.trace != nullptr) config_.trace->send(courier_, config_.controller_rank, TracePart::last);
   return shutdown_->failed == 0 ? WorkerEnd::done : WorkerEnd::failed;
 }
+
+/// A step, where there is something to compute.
+void Worker::compute(Microseconds turn_us) {
+  Microseconds const begin_us = now_us();
+  EngineCounters const before = engine_.counters();
+  if (!rests_) engine_.step();
+  EngineCounters const after = engine_.counters();
+  stepped_ = after.steps != before.steps;
+  if (config_.trace == nullptr) return;
+  config_.trace->add_step(begin_us, before, after);
+  if (!stepped_) config_.trace->add_wait(turn_us);
+}
+
+/// Before what makes the controller end: messages of one rank arrive in their order.
+void Worker::send_trace() { config_.trace->send(courier_, config_.controller_rank, TracePart::more_follows); }
 
 void Worker::set_checkpointer(Checkpointer* checkpointer) {
   checkpointer_ = checkpointer;
@@ -160,6 +176,7 @@ void Worker::lose_peer(PeerLost const& message) {
 void Worker::send_answers() {
   auto const answers = engine_.take_answers();
   if (answers.empty()) return;
+  if (config_.trace != nullptr) send_trace();
   tell_load();
   courier_.send(config_.controller_rank, Heartbeat{.load = courier_.load_of(courier_.world_rank())});
   Microseconds const now = now_us();

@@ -14,6 +14,7 @@
 #include "src/engine/kv_staging.hpp"
 #include "src/serve/checkpointer.hpp"
 #include "src/serve/page_loans.hpp"
+#include "src/serve/trace.hpp"
 
 namespace windlass {
 
@@ -24,6 +25,7 @@ struct WorkerConfig {
   SharedPools const* shared = nullptr;              ///< where the engine's pages lie, if other ranks can use them there
   double most_lent_share = 0.75;                    ///< of the pages; beyond it KV is copied, not lent
   KvStaging* staging = nullptr;                     ///< of an instance of several ranks that hands KV over
+  TraceRecorder* trace = nullptr;                   ///< gets what this rank does; null: nobody asks
 };
 
 enum class WorkerEnd : std::uint8_t { done, failed, controller_lost, instance_lost };
@@ -100,6 +102,8 @@ class Worker {
   void tend_checkpoint();
   void tell_checkpoint(std::uint64_t number, std::optional<Checkpointer::Outcome> const& outcome);
   void tell_load();
+  void compute(Microseconds turn_us);
+  void send_trace();
   /// Those whose pages go from instance to instance.
   std::span<LayerGroup const> whole_groups() const {
     return config_.staging != nullptr ? config_.staging->groups() : engine_.groups();

@@ -198,6 +198,10 @@ void Worker::finish_outgoing(KvEvent const& event) {
 }
 
 void Worker::tell_moved(Outgoing const& outgoing, KvEvent const& event) {
+  if (config_.trace != nullptr) {
+    config_.trace->add_transfer(outgoing.lends ? TraceSpanKind::kv_lent : TraceSpanKind::kv_sent, event);
+    send_trace();
+  }
   auto const names = page_names(outgoing.pages(), outgoing.detached.computed, whole_groups());
   courier_.send(config_.controller_rank, Moved{.request = number(outgoing.detached.request.id),
                                                .request_epoch = outgoing.assignment.epoch,
@@ -218,6 +222,7 @@ void Worker::finish_incoming(KvEvent const& event) {
     at->second.request.reset();
     return;
   }
+  if (config_.trace != nullptr) config_.trace->add_transfer(TraceSpanKind::kv_received, event);
   RequestId const id = at->second.request->request.id;
   if (is_wanted(id, at->second.epoch)) {
     drop(id, at->second.epoch);
