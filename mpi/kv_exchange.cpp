@@ -258,6 +258,7 @@ void KvExchange::tell(KvEventKind kind, Transfer const& transfer, HandoffOutcome
                                                .bytes = bytes_of(transfer.job),
                                                .microseconds = std::uint64_t(now - transfer.begun_us),
                                                .moving_us = std::uint64_t(transfer.moving_us),
+                                               .ended_us = std::uint64_t(now),
                                                .peer_rank = std::uint32_t(transfer.job.peer_rank),
                                                .kind = kind,
                                                .outcome = outcome});

@@ -198,6 +198,7 @@ struct KvEvent {
   std::uint64_t transfer;
   std::uint64_t bytes, microseconds;
   std::uint64_t moving_us;  ///< see Moved
+  std::uint64_t ended_us;   ///< on this rank's job clock
   std::uint32_t peer_rank;
   KvEventKind kind;
   HandoffOutcome outcome;

@@ -137,6 +137,7 @@ find_nvcc() {
   [ -d "$folder/lib" ] || { python3 -m venv "$folder" && "$folder/bin/pip" install -q "${packages[@]}"; } >&2 || return
   home=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
   [ -e "$home/lib64" ] || ln -s lib "$home/lib64"  # where nvcc and CMake look
+  [ -e "$home/lib/libcudart.so" ] || ln -s libcudart.so.13 "$home/lib/libcudart.so"  # CMake looks for this name alone
   [ -x "$home/bin/nvcc" ] && echo "$home/bin/nvcc"
 }
 

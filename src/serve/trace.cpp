@@ -52,8 +52,9 @@ void TraceRecorder::add_wait(Microseconds begin_us) {
 }
 
 void TraceRecorder::add_transfer(TraceSpanKind kind, KvEvent const& event) {
-  add(kind, now_us() - Microseconds(event.microseconds),
-      {.first = event.bytes, .second = event.transfer, .third = event.peer_rank});
+  auto const begin_us = Microseconds(event.ended_us - event.microseconds);
+  add(kind, begin_us, {.first = event.bytes, .second = event.transfer, .third = event.peer_rank});
+  spans_.back().duration_us = event.microseconds;  // the exchange has ended it while this thread computed
 }
 
 bool TraceRecorder::is_due() const {

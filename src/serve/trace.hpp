@@ -25,7 +25,7 @@ class TraceRecorder {
   void add_step(Microseconds begin_us) { add(TraceSpanKind::step, begin_us, {}); }
   /// Nothing could be computed until now. Waits that follow each other are one.
   void add_wait(Microseconds begin_us);
-  /// A handoff of `event.microseconds` that has ended now. `kind`: kv_sent, kv_lent or kv_received.
+  /// A handoff that has ended. `kind`: kv_sent, kv_lent or kv_received.
   void add_transfer(TraceSpanKind kind, KvEvent const& event);
 
   /// Whether the spans should go on their way: they are many, or old.
