@@ -242,7 +242,8 @@ BatchProgress BatchRun::progress(BatchInput const& input) const {
           .tokens = counts.prompt_tokens + counts.generated_tokens,
           .finished_bytes = counts.input_bytes,
           .skipped_bytes = input.skipped_bytes(),
-          .total_bytes = input.total_bytes()};
+          .total_bytes = input.total_bytes(),
+          .instances = remote_ ? remote_->views() : std::vector<InstanceView>()};
 }
 
 void BatchRun::tell(BatchInput const& input, std::string const& status) {
@@ -319,6 +320,7 @@ void BatchRun::add_ranks(BatchReport& report) const {
   report.lost_instances = losses.instances;
   report.spares_taken = losses.spares_taken;
   report.restarted_requests = losses.restarted_requests;
+  report.views = remote_->views();
 }
 
 std::string BatchRun::losses() const {

@@ -1,4 +1,4 @@
-/// Progress for whoever watches: a bar on a terminal, a line every 30 s elsewhere.
+/// Progress for whoever watches: a bar on a terminal, a line every 30 s elsewhere; below it one for each instance.
 #pragma once
 
 #include <functional>
@@ -23,10 +23,14 @@ class ProgressConsole {
 
  private:
   Microseconds interval_us() const { return style_ == ProgressStyle::bar ? 200'000 : 30'000'000; }
-  void draw(BatchProgress const& progress) const;
+  void draw(BatchProgress const& progress);
+  std::vector<std::string> lines_of(BatchProgress const& progress);
 
   ProgressStyle style_;
   Microseconds next_us_;
+  int lines_below_ = 0;  ///< of the bar: one for each instance
+  std::vector<InstanceView> before_;
+  double before_s_ = 0;
 };
 
 }  // namespace windlass

@@ -154,7 +154,11 @@ void DistributedRunner::save_progress(Microseconds until_us) {
 void DistributedRunner::take(Envelope const& envelope) {
   Tag const tag = envelope.tag();
   if (tag == Tag::answered) return take_answer(envelope);
-  if (tag == Tag::moved) take_moved(decode<Moved>(envelope.frame));
+  if (tag == Tag::moved) {
+    auto const message = decode<Moved>(envelope.frame);
+    take_moved(message);
+    if (message.arrived != 0) count_flow(message, envelope.source_rank);
+  }
   if (tag == Tag::checkpoint_part && config_.checkpoints != nullptr) config_.checkpoints->take(envelope);
   if (tag == Tag::traced) take_trace(envelope);
   if (tag == Tag::rank_ended) {
@@ -189,6 +193,13 @@ void DistributedRunner::take_moved(Moved const& message) {
   flow.pages += std::int64_t(message.pages);
   flow.work_us += std::int64_t(message.moving_us);
   moved_.microseconds += std::int64_t(message.microseconds);
+}
+
+void DistributedRunner::count_flow(Moved const& message, int from_rank) {
+  for (Instance& instance : instances_) {
+    if (instance.leader() == from_rank) instance.kv_out_bytes += message.bytes;
+    if (instance.leader() == int(message.decode_rank)) instance.kv_in_bytes += message.bytes;
+  }
 }
 
 void DistributedRunner::take_answer(Envelope const& envelope) {
@@ -348,6 +359,27 @@ EngineCounters DistributedRunner::counters() const {
     sum.free_pages += std::uint32_t(load.free_pages);
   }
   return sum;
+}
+
+std::vector<InstanceView> DistributedRunner::views() const {
+  std::vector<InstanceView> views;
+  for (Instance const& instance : instances_) {
+    LoadSnapshot const load = courier_.load_of(instance.leader());
+    views.push_back({.role = instance.plan.role,
+                     .ranks = instance.plan.ranks,
+                     .lost = instance.lost,
+                     .running = std::int64_t(load.running),
+                     .waiting = std::int64_t(load.waiting),
+                     .pages = load.pages,
+                     .free_pages = load.free_pages,
+                     .prompt_tokens = std::int64_t(load.prompt_tokens),
+                     .cached_tokens = std::int64_t(load.cached_tokens),
+                     .generated_tokens = std::int64_t(load.generated_tokens),
+                     .busy_seconds = double(load.busy_us) * 1e-6,
+                     .kv_in_bytes = instance.kv_in_bytes,
+                     .kv_out_bytes = instance.kv_out_bytes});
+  }
+  return views;
 }
 
 void DistributedRunner::shut_down(End end) {

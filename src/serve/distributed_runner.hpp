@@ -16,6 +16,7 @@
 #include "src/policy/layout_plan.hpp"
 #include "src/policy/plan_log.hpp"
 #include "src/serve/checkpoint_coordinator.hpp"
+#include "src/serve/progress.hpp"
 #include "src/serve/report.hpp"
 #include "src/serve/request_runner.hpp"
 
@@ -81,6 +82,8 @@ class DistributedRunner final : public RequestRunner {
   /// Tells all other ranks to end. Once, at the end.
   void shut_down(End end);
   MovedKv const& moved() const { return moved_; }
+  /// [instances] as their last heartbeats told.
+  std::vector<InstanceView> views() const;
   /// Once all is answered: until moved() has all of it.
   void await_handoffs(Microseconds until_us);
   /// After shut_down(), where the job is traced: until every live rank has told what it did.
@@ -95,6 +98,7 @@ class DistributedRunner final : public RequestRunner {
     std::int64_t prompt_tokens = 0;  ///< of open requests that it prefills
     std::int64_t sequences = 0;      ///< of open requests that it decodes
     bool lost = false;
+    std::uint64_t kv_in_bytes = 0, kv_out_bytes = 0;
     int leader() const { return plan.ranks.front(); }
   };
   struct Open {
@@ -117,6 +121,7 @@ class DistributedRunner final : public RequestRunner {
   void take_answer(Envelope const& envelope);
   void take_trace(Envelope const& envelope);
   void take_moved(Moved const& message);
+  void count_flow(Moved const& message, int from_rank);
   void look_for_failures();
   std::vector<int> live_leaders() const;
   void suspect(std::size_t instance);

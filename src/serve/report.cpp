@@ -52,12 +52,27 @@ void write_engine(JsonText& out, BatchReport const& report) {
   out.member("weights_gb_per_s", rounded(share.weights_gb_per_s)).member("share", rounded(share.share())).end_object();
 }
 
+void write_views(JsonText& out, std::vector<InstanceView> const& views) {
+  out.key("each").begin_array();
+  for (InstanceView const& view : views) {
+    out.begin_object().member("role", role_name(view.role)).key("ranks").begin_array();
+    for (int const rank : view.ranks) out.value(rank);
+    out.end_array().member("lost", view.lost).member("pages", view.pages).member("prompt_tokens", view.prompt_tokens);
+    out.member("cached_tokens", view.cached_tokens).member("generated_tokens", view.generated_tokens);
+    out.member("busy_seconds", rounded(view.busy_seconds)).member("kv_in_bytes", view.kv_in_bytes);
+    out.member("kv_out_bytes", view.kv_out_bytes).end_object();
+  }
+  out.end_array();
+}
+
 void write_losses(JsonText& out, BatchReport const& report) {
   out.key("instances").begin_object().member("planned", report.instances).member("lost", report.lost_instances);
   out.member("spares_taken", report.spares_taken).member("restarted_requests", report.restarted_requests);
   out.key("lost_ranks").begin_array();
   for (int const rank : report.lost_ranks) out.value(rank);
-  out.end_array().end_object();
+  out.end_array();
+  if (!report.views.empty()) write_views(out, report.views);
+  out.end_object();
 }
 
 void write_checkpoint(JsonText& out, CheckpointSummary const& summary) {

@@ -10,6 +10,7 @@
 #include "src/engine/engine.hpp"
 #include "src/serve/batch_statistics.hpp"
 #include "src/serve/checkpointer.hpp"
+#include "src/serve/progress.hpp"
 
 namespace windlass {
 
@@ -78,6 +79,7 @@ struct BatchReport {
   std::vector<int> lost_ranks;  ///< that died in this run, in the order of their deaths
   int instances = 1, lost_instances = 0, spares_taken = 0;
   std::int64_t restarted_requests = 0;  ///< that ran at a loss and started again elsewhere
+  std::vector<InstanceView> views;      ///< of several instances
   std::optional<CheckpointSummary> checkpoint;
   int allocations = 1;                 ///< that worked on this output, this one included
   std::optional<double> time_limit_s;  ///< at the start, where it was known
