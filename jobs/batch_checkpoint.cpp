@@ -29,7 +29,7 @@ CheckpointIdentity checkpoint_identity(EngineSetup const& setup) {
           .tokenizer = tokenizer_identity(setup.model.tokenizer.get()),
           .arithmetic = setup.arithmetic,
           .kv_format = format == KvFormat::f32 ? "f32" : "bf16",
-          .groups = checkpoint_groups(*setup.engine, setup.model.spec.kv_heads)};
+          .groups = checkpoint_groups(*setup.engine, setup.model.spec)};
 }
 
 BatchCheckpoint::BatchCheckpoint(BatchOptions const& options, int world_rank)

@@ -101,10 +101,12 @@ CheckpointOptions checkpoint_values(po::variables_map const& values) {
 po::options_description machine_options() {
   po::options_description options("Machine", help_width, help_text_width);
   add_machine_options(options);
-  options.add_options()("layout", with_default<std::string>("auto"),
-                        "who does what under mpirun or srun: auto, mixed=3, mixed=1xtp2 (ranks that share a model), "
-                        "prefill=2,decode=1,spare=1, "
-                        "controller=dedicated (windlass inspect topology --layout L shows it)");
+  options.add_options()(
+      "layout", with_default<std::string>("auto"),
+      "who does what under mpirun or srun: auto, mixed=3, mixed=1xtp2 or 1xpp2 (ranks that share a model: "
+      "parts of every layer, or some layers each), "
+      "prefill=2,decode=1,spare=1, "
+      "controller=dedicated (windlass inspect topology --layout L shows it)");
   options.add_options()("transport", with_default<std::string>("auto"),
                         "how KV gets to another instance: auto, shared (its pages change hands, inside a "
                         "machine), window (MPI one-sided) or message");

@@ -14,11 +14,10 @@
 namespace windlass {
 namespace {
 
-void refuse_degrees(LayoutPlan const& plan) {
-  for (PlannedInstance const& instance : plan.instances)
-    if (instance.pp > 1)
-      throw InputError(text("--layout ", to_text(plan.layout),
-                            ": this version has no pipeline stages; leave out pp, or use tp instead"));
+InstanceReach reach_of(std::span<int const> ranks, JobMap const& map) {
+  auto const host = [&](int rank) { return map.host_of[std::size_t(rank)]; };
+  bool const together = std::all_of(ranks.begin(), ranks.end(), [&](int r) { return host(r) == host(ranks.front()); });
+  return together ? InstanceReach::one_host : InstanceReach::several_hosts;
 }
 
 }  // namespace
@@ -44,10 +43,12 @@ bool ClusterPlan::is_spare(int rank) const {
 EnginePlace ClusterPlan::own_place() const {
   if (map.ranks.size() == 1) return {};
   PlannedInstance const* const own = own_instance();
+  int const tp = own != nullptr ? own->tp : 1, instance_rank = own_ranks().instance_rank;
   return {.cpus = cores_of_rank(map, world_rank),
           .host_ranks = map.ranks_on(map.host_of[std::size_t(world_rank)]),
           .after_prompt = own != nullptr && own->role == Role::prefill ? AfterPrompt::hold : AfterPrompt::decode,
-          .tensor_parallel = {.degree = own != nullptr ? own->tp : 1, .rank = own_ranks().instance_rank},
+          .tensor_parallel = {.degree = tp, .rank = instance_rank % tp},
+          .pipeline = {.stages = own != nullptr ? own->pp : 1, .stage = instance_rank / tp},
           .computes = computes(),
           .record_suffix = world_rank > 0 ? text(".rank", world_rank) : ""};
 }
@@ -55,13 +56,14 @@ EnginePlace ClusterPlan::own_place() const {
 InstanceRanks ClusterPlan::own_ranks() const {
   PlannedInstance const* const own = own_instance();
   InstanceRanks ranks{.world_ranks = {}, .job_epoch = job_epoch};
+  for (PlannedInstance const& instance : layout.instances) ranks.most_stages = std::max(ranks.most_stages, instance.pp);
   if (own == nullptr) return ranks;
   ranks.world_ranks = own->ranks;
-  for (std::size_t i = 0; i < own->ranks.size(); ++i) {
-    auto const rank = std::size_t(own->ranks[i]);
-    if (int(rank) == world_rank) ranks.instance_rank = int(i);
-    if (map.host_of[rank] != map.host_of[std::size_t(own->ranks.front())]) ranks.reach = InstanceReach::several_hosts;
-  }
+  ranks.stages = own->pp;
+  ranks.instance_rank = int(std::find(own->ranks.begin(), own->ranks.end(), world_rank) - own->ranks.begin());
+  ranks.reach = reach_of(own->ranks, map);
+  auto const tp = std::size_t(own->tp), stage = std::size_t(ranks.instance_rank) / tp;
+  ranks.stage_reach = reach_of(std::span(own->ranks).subspan(stage * tp, tp), map);
   return ranks;
 }
 
@@ -77,7 +79,6 @@ ClusterPlan plan_cluster(MpiJob const& job, Layout const& wanted) {
       .layout = {},
       .world_rank = job.place().world_rank};
   plan.layout = plan_job_layout(wanted, plan.map, {});
-  refuse_degrees(plan.layout);
   plan.job_epoch = std::stoull(from_rank_0(job, std::to_string(now_us())));
   return plan;
 }
@@ -91,10 +92,12 @@ std::optional<SharedWeights> share_weights(ClusterPlan const& plan, ModelConfig 
   if (may_share) {
     ModelConfig own = config;
     own.tensor_parallel = plan.own_place().tensor_parallel;
+    own.pipeline = plan.own_place().pipeline;
     try {
       ThreadTeam team({.threads = 1});
       wish.bytes = packed_bytes(own, team);
-      wish.key = text(host, ' ', own.tensor_parallel.degree, ' ', own.tensor_parallel.rank, ' ', wish.bytes);
+      wish.key = text(host, ' ', own.tensor_parallel.degree, ' ', own.tensor_parallel.rank, ' ', own.pipeline.stages,
+                      ' ', own.pipeline.stage, ' ', wish.bytes);
     } catch (std::exception const&) {
       wish.bytes = 0;
     }

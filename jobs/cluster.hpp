@@ -39,8 +39,7 @@ struct ClusterPlan {
   bool hands_over_kv() const;  ///< there are prefill instances
 };
 
-/// Collective over the job. Throws the same InputError on every rank where the layout cannot be, or asks for degrees
-/// that this version does not compute.
+/// Collective over the job. Throws the same InputError on every rank where the layout cannot be.
 ClusterPlan plan_cluster(MpiJob const& job, Layout const& wanted);
 
 /// Collective over the job: ranks of a host that hold the same shard get memory for one copy of it.

@@ -41,12 +41,12 @@ Operations const& choose_backend(std::string const& wanted, std::optional<std::s
   return operations(wanted);
 }
 
-/// Bytes of the pages that `block_tokens` tokens need, all layers.
+/// Bytes of the pages that `block_tokens` tokens need on this rank.
 std::size_t block_bytes(EngineSetup const& setup, EngineOptions const& options) {
-  ModelSpec const& spec = setup.model.spec;
-  return KvShape{.layers = int(spec.layers.size()),
-                 .kv_heads = setup.model.shard.kv_heads.size(),
-                 .head_dim = spec.head_dim,
+  Shard const& shard = setup.model.shard;
+  return KvShape{.layers = shard.layers.size(),
+                 .kv_heads = shard.kv_heads.size(),
+                 .head_dim = setup.model.spec.head_dim,
                  .format = kv_format(options.model.precision, *setup.operations)}
       .page_bytes();
 }
@@ -116,11 +116,12 @@ std::unique_ptr<EngineSetup> load_engine(EngineOptions const& options,
         "another backend, or a layout without tp");
   ModelConfig config = options.model;
   config.tensor_parallel = place.tensor_parallel;
+  config.pipeline = place.pipeline;
   bool const on_device = setup->operations->memory->space == MemorySpace::device;
-  if (place.tensor_parallel.degree > 1 && on_device)
+  if (on_device && (place.tensor_parallel.degree > 1 || place.pipeline.stages > 1))
     throw InputError(text("--backend ", setup->operations->name,
-                          " computes on one rank (sums of several ranks travel through the host's memory); take a "
-                          "layout without tp, or a CPU backend"));
+                          " computes on one rank (sums and rows of several ranks travel through the host's memory); "
+                          "take a layout without tp and pp, or a CPU backend"));
   WeightMemory const memory{.bytes = {},
                             .owner = nullptr,
                             .filling = place.computes ? Filling::here : Filling::nobody,

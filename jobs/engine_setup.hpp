@@ -39,7 +39,8 @@ struct EnginePlace {
   std::vector<int> cpus;  ///< empty: whatever the process may use
   int host_ranks = 1;     ///< that share the host's memory
   AfterPrompt after_prompt = AfterPrompt::decode;
-  TensorParallel tensor_parallel;  ///< the shard of the model that it loads
+  TensorParallel tensor_parallel;  ///< the shard of the model that it loads, of
+  PipelinePlace pipeline;          ///< this stage
   bool computes = true;            ///< false: it needs the model's shape and texts, not its weights
   std::string record_suffix{};     ///< behind the name of the file of recorded plans
   PoolMemory pool_memory = {};     ///< for pages that other ranks shall reach

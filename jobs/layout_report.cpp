@@ -22,7 +22,7 @@ std::string formatted(char const* format, Values... values) {
 
 bool disaggregates(LayoutKind kind) { return kind == LayoutKind::pair_in_node || kind == LayoutKind::apart; }
 
-/// Jobs have no elastic role, and their instances no pipeline stages.
+/// As simulated: jobs have no elastic role, and their pipeline stages decode one batch at a time, not one each.
 bool runs_as_job(RankedLayout const& layout) {
   bool const stages = std::max(layout.prefill.pp, layout.decode.pp) * layout.pp_cross > 1;
   return layout.kind != LayoutKind::elastic && !stages;
@@ -116,15 +116,17 @@ std::string simulated_only(std::vector<RankedLayout> const& layouts) {
   auto const job = std::find_if(layouts.begin(), layouts.end(), runs_as_job);
   if (job == layouts.begin() || job == layouts.end()) return "";
   RankedLayout const& best = layouts.front();
-  return formatted("Number 1 would serve %.2f times the best of these: simulated only, jobs have no %s yet.\n",
-                   best.goodput_per_gpu / job->goodput_per_gpu,
-                   best.kind == LayoutKind::elastic ? "elastic groups" : "pipeline stages (pp)");
+  return formatted(
+      "Number 1 would serve %.2f times the best of these: simulated only, jobs have no %s yet.\n",
+      best.goodput_per_gpu / job->goodput_per_gpu,
+      best.kind == LayoutKind::elastic ? "elastic groups" : "pipeline stages (pp) that decode several batches at once");
 }
 
 std::string job(LayoutProblem const& problem, std::vector<RankedLayout> const& layouts, std::string const& model) {
   auto const best = std::find_if(layouts.begin(), layouts.end(), runs_as_job);
   if (best == layouts.end())
-    return "None of them runs as a job: instances of jobs have no pipeline stages (pp) and no elastic role.\n";
+    return "None of them runs so as a job: pipeline stages (pp) of jobs decode one batch at a time, and there is no\n"
+           "elastic role.\n";
   bool const chunked = best->kind == LayoutKind::chunked;
   std::string words =
       text("\nTo run number ", best - layouts.begin() + 1,

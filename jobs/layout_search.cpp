@@ -262,7 +262,7 @@ class Search {
     std::vector<RankedLayout> all;
     if (auto const best = best_pair(prefill, decode)) all.push_back(finished(*best));
     bool const staged = !all.empty() && std::max(all.front().prefill.pp, all.front().decode.pp) > 1;
-    if (staged)  // jobs have no stages
+    if (staged)  // stages of jobs decode one batch at a time
       if (auto const flat = best_pair(one_stage(prefill), one_stage(decode))) all.push_back(finished(*flat));
     return all;
   }

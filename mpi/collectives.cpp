@@ -43,12 +43,22 @@ std::string try_open(std::string const& name, std::optional<SharedSegment>& segm
   return "";
 }
 
-}  // namespace
+/// Whoever waits for another stage waits for its computing: a rank that hangs is found by its heartbeats, much sooner.
+constexpr Microseconds stage_silence_us = 1'200'000'000;
+constexpr std::size_t lane_bytes = std::size_t{2} << 20;
 
-std::unique_ptr<Collective> make_collective(InstanceRanks const& own) {
-  CollectiveConfig const config;
-  CollectivePlace const place{.degree = int(own.world_ranks.size()), .instance_rank = own.instance_rank};
-  bool const several = place.degree > 1, leads = own.instance_rank == 0;
+struct Group {
+  std::vector<int> world_ranks;
+  int own_index = 0;
+  InstanceReach reach = InstanceReach::one_host;
+  std::uint64_t job_epoch = 0;
+  CollectiveConfig config;
+};
+
+std::unique_ptr<Collective> make_group(Group const& own) {
+  CollectiveConfig const& config = own.config;
+  CollectivePlace const place{.degree = int(own.world_ranks.size()), .instance_rank = own.own_index};
+  bool const several = place.degree > 1, leads = own.own_index == 0;
   bool const shares = several && own.reach == InstanceReach::one_host;
   std::string const name = several ? text("/windlass-", own.job_epoch, "-", own.world_ranks.front()) : "";
   std::optional<SharedSegment> segment;
@@ -67,6 +77,37 @@ std::unique_ptr<Collective> make_collective(InstanceRanks const& own) {
     log_warning(text("the ranks of an instance cannot share memory (", problem,
                      "): they exchange by messages, which is slower"));
   return std::make_unique<MessageCollective>(own.world_ranks, place, config);
+}
+
+/// The ranks of this rank's stage.
+Group stage_group(InstanceRanks const& own) {
+  int const tp = int(own.world_ranks.size()) / own.stages;
+  Group group{.world_ranks = {},
+              .own_index = tp > 0 ? own.instance_rank % tp : 0,
+              .reach = own.stage_reach,
+              .job_epoch = own.job_epoch,
+              .config = {}};
+  if (own.stages == 1) return group;
+  auto const first = own.world_ranks.begin() + own.instance_rank / tp * tp;
+  group.world_ranks.assign(first, first + tp);
+  return group;
+}
+
+}  // namespace
+
+std::unique_ptr<Collective> make_collective(InstanceRanks const& own) {
+  CollectiveConfig config;
+  if (own.stages > 1) config.silence_us = stage_silence_us;
+  if (own.stages > 1) config.lane_bytes = lane_bytes;
+  auto all = make_group({.world_ranks = own.world_ranks,
+                         .own_index = own.instance_rank,
+                         .reach = own.reach,
+                         .job_epoch = own.job_epoch,
+                         .config = config});
+  if (own.most_stages == 1) return all;
+  auto stage = make_group(stage_group(own));
+  if (own.stages == 1) return all;
+  return std::make_unique<StagedCollective>(std::move(all), std::move(stage));
 }
 
 }  // namespace windlass

@@ -25,6 +25,8 @@ std::uint64_t pid_namespace() {
   return ::stat("/proc/self/ns/pid", &facts) == 0 ? std::uint64_t(facts.st_ino) : 0;
 }
 
+constexpr std::uint32_t lane_parts = 2;
+
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
@@ -32,6 +34,8 @@ constexpr std::size_t round_up(std::size_t value, std::size_t unit) { return (va
 struct HostCollective::RankPart {
   SharedCounter arrived;  ///< exchanges that this rank's outbox is ready for
   SharedCounter read;     ///< pieces of announcements that this rank has read
+  SharedCounter sent;     ///< pieces in this rank's lane
+  SharedCounter taken;    ///< of these, by whom they were sent to
   SharedCounter present;  ///< 1: pid and space are written
   std::uint64_t pid_space;
   std::int64_t pid;
@@ -95,13 +99,17 @@ class HostCollective::Members {
 
 std::size_t HostCollective::segment_bytes(int degree, CollectiveConfig const& config) {
   std::size_t const head = round_up(sizeof(Header) + std::size_t(degree) * sizeof(RankPart), 4096);
-  return head + notice_bytes + 2 * std::size_t(degree) * config.capacity_bytes;
+  return head + notice_bytes + std::size_t(degree) * (2 * config.capacity_bytes + config.lane_bytes);
 }
 
 HostCollective::HostCollective(SharedSegment segment, CollectivePlace place, CollectiveConfig const& config)
-    : segment_(std::move(segment)), place_(place), config_(config), shown_(std::size_t(place.degree)) {
-  ensure(config.capacity_bytes % 64 == 0 && segment_.bytes().size() >= segment_bytes(place.degree, config),
-         "the segment of an instance is too small");
+    : segment_(std::move(segment)),
+      place_(place),
+      config_(config),
+      received_(std::size_t(place.degree)),
+      shown_(std::size_t(place.degree)) {
+  ensure(config.capacity_bytes % 64 == 0 && config.lane_bytes % (64 * lane_parts) == 0, "boxes of odd sizes");
+  ensure(segment_.bytes().size() >= segment_bytes(place.degree, config), "the segment of an instance is too small");
   members_ = std::make_unique<Members>(*this);
 }
 
@@ -114,14 +122,21 @@ HostCollective::RankPart& HostCollective::part(int rank) const {
 }
 
 std::span<std::byte> HostCollective::notice_board() const {
-  std::size_t const boxes = 2 * std::size_t(place_.degree) * config_.capacity_bytes;
-  std::size_t const head = segment_bytes(place_.degree, config_) - boxes - notice_bytes;
+  std::size_t const behind = std::size_t(place_.degree) * (2 * config_.capacity_bytes + config_.lane_bytes);
+  std::size_t const head = segment_bytes(place_.degree, config_) - behind - notice_bytes;
   return segment_.bytes().subspan(head, notice_bytes);
 }
 
 std::byte* HostCollective::box(std::uint32_t turn, int rank) const {
   std::size_t const index = std::size_t(turn % 2) * std::size_t(place_.degree) + std::size_t(rank);
   return notice_board().data() + notice_bytes + index * config_.capacity_bytes;
+}
+
+std::span<std::byte> HostCollective::lane_part(int from, std::uint32_t piece) const {
+  std::size_t const boxes = 2 * std::size_t(place_.degree) * config_.capacity_bytes;
+  std::size_t const bytes = config_.lane_bytes / lane_parts;
+  std::size_t const index = std::size_t(from) * lane_parts + piece % lane_parts;
+  return {notice_board().data() + notice_bytes + boxes + index * bytes, bytes};
 }
 
 std::byte* HostCollective::outbox() { return box(turn_, place_.instance_rank); }
@@ -136,6 +151,33 @@ std::span<std::byte const* const> HostCollective::exchange(std::span<std::size_t
   }
   ++turn_;
   return shown_;
+}
+
+void HostCollective::send(int to, std::span<std::byte const> bytes) {
+  ensure(config_.lane_bytes > 0, "the ranks of this group send nothing to each other");
+  RankPart& own = part(place_.instance_rank);
+  while (!bytes.empty()) {
+    members_->wait(to, own.taken, sent_ + 1 - lane_parts);
+    auto const lane = lane_part(place_.instance_rank, sent_);
+    auto const piece = bytes.first(std::min(lane.size(), bytes.size()));
+    std::memcpy(lane.data(), piece.data(), piece.size());
+    own.sent.raise_to(++sent_);
+    bytes = bytes.subspan(piece.size());
+  }
+}
+
+void HostCollective::receive(int from, std::span<std::byte> bytes) {
+  ensure(config_.lane_bytes > 0, "the ranks of this group send nothing to each other");
+  RankPart& sender = part(from);
+  std::uint32_t& received = received_[std::size_t(from)];
+  while (!bytes.empty()) {
+    members_->wait(from, sender.sent, received + 1);
+    auto const lane = lane_part(from, received);
+    auto const piece = bytes.first(std::min(lane.size(), bytes.size()));
+    std::memcpy(piece.data(), lane.data(), piece.size());
+    sender.taken.raise_to(++received);
+    bytes = bytes.subspan(piece.size());
+  }
 }
 
 void HostCollective::wait_for_readers() {

@@ -13,7 +13,7 @@
 namespace windlass {
 namespace {
 
-enum MessageTag : int { exchange_tag = 1, announcement_tag = 2 };
+enum MessageTag : int { exchange_tag = 1, announcement_tag = 2, lane_tag = 3 };
 constexpr int group_tag = 2000;  ///< of MPI_Comm_create_group
 
 constexpr Microseconds eager_us = 200;  ///< polled without a sleep, as most waits are short
@@ -117,6 +117,16 @@ std::span<std::byte const* const> MessageCollective::exchange(std::span<std::siz
 
 void MessageCollective::announce(std::span<std::byte const> message) {
   for (int rank = 1; rank < place_.degree; ++rank) links_->send(message, rank, announcement_tag);
+  links_->finish(config_.silence_us);
+}
+
+void MessageCollective::send(int to, std::span<std::byte const> bytes) {
+  links_->send(bytes, to, lane_tag);
+  links_->finish(config_.silence_us);
+}
+
+void MessageCollective::receive(int from, std::span<std::byte> bytes) {
+  links_->receive(bytes, from, lane_tag);
   links_->finish(config_.silence_us);
 }
 

@@ -24,6 +24,8 @@ class MessageCollective final : public Collective {
   std::span<std::byte const* const> exchange(std::span<std::size_t const> bytes) override;
   void announce(std::span<std::byte const> message) override;
   std::optional<std::vector<std::byte>> await_announcement(Microseconds patience_us) override;
+  void send(int to, std::span<std::byte const> bytes) override;
+  void receive(int from, std::span<std::byte> bytes) override;
 
  private:
   struct Links;

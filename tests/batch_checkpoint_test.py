@@ -247,7 +247,15 @@ class Checkpointed(BatchTest):
         self.run_batch(model=EIGHT_HEADS, output=self.path("whole.jsonl"))
         expected = self.comparables("whole.jsonl")
         self.stop_ranks((2,), parts=2, layout="mixed=2xtp2", model=EIGHT_HEADS, max_num_seqs=3)
-        self.go_on_everywhere([(1, "auto"), (3, "mixed=1xtp2,controller=dedicated")], expected, model=EIGHT_HEADS)
+        self.go_on_everywhere([(1, "auto"), (3, "mixed=1xtp2,controller=dedicated"), (2, "mixed=1xpp2")], expected, model=EIGHT_HEADS)
+
+    def test_stages_write_what_any_layout_goes_on_with(self):
+        count = 10 if options.sanitized else 30
+        self.write("in.jsonl", as_lines(requests(count)))
+        self.run_batch(model=EIGHT_HEADS, output=self.path("whole.jsonl"))
+        expected = self.comparables("whole.jsonl")
+        self.stop_ranks((2,), parts=2, layout="mixed=2xpp2", model=EIGHT_HEADS, max_num_seqs=3)
+        self.go_on_everywhere([(1, "auto"), (2, "mixed=1xtp2")], expected, model=EIGHT_HEADS)
 
     def test_inspect_and_hdf5_tools_read_it(self):
         self.stop_in_the_middle()

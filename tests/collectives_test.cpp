@@ -58,6 +58,29 @@ TEST_P(CollectiveBetweenRanks, TellsAnnouncementsOfAnyLengthInOrder) {
   gather_from_all({});  // nobody leaves before all have heard
 }
 
+/// All ranks in one instance, each a stage: what goes round comes back as it was.
+TEST_P(CollectiveBetweenRanks, StagesHandOnMessagesOfAnyLengthInOrder) {
+  WorldPlace const place = world_place();
+  InstanceRanks ranks{.instance_rank = place.world_rank, .reach = GetParam(), .job_epoch = 108};
+  ranks.stages = ranks.most_stages = place.world_ranks;
+  ranks.world_ranks.resize(std::size_t(place.world_ranks));
+  std::iota(ranks.world_ranks.begin(), ranks.world_ranks.end(), 0);
+  auto const group = make_collective(ranks);
+  int const own = group->instance_rank(), degree = group->degree();
+  EXPECT_EQ(stages_of(*group), degree);
+  EXPECT_EQ(stage_of(*group), own);
+
+  for (std::size_t const size : {1, 5'000'000, 70'000, 64, 3'000'000}) {
+    std::vector<std::byte> const wanted(size, std::byte(size % 251));
+    std::vector<std::byte> rows(size);
+    if (own == 0) group->send(1, wanted);
+    group->receive((own + degree - 1) % degree, rows);
+    if (own != 0) group->send((own + 1) % degree, rows);
+    ASSERT_TRUE(rows == wanted) << size;
+  }
+  gather_from_all({});  // nobody leaves before all have received
+}
+
 INSTANTIATE_TEST_SUITE_P(Reaches, CollectiveBetweenRanks,
                          testing::Values(InstanceReach::one_host, InstanceReach::several_hosts), [](auto const& info) {
                            return info.param == InstanceReach::one_host ? "Memory" : "Messages";

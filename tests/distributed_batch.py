@@ -15,7 +15,7 @@ import tempfile
 PROGRAM, MODEL, LAUNCHER = sys.argv[1], sys.argv[2], sys.argv[3:]
 EIGHT_HEADS = pathlib.Path(MODEL).parent / "qwen2-eight-heads"
 DEMO = os.environ.get("WINDLASS_DEMO_MODEL")
-TENSOR_PARALLEL = [  # model, ranks, layout
+SHARED_MODELS = [  # model, ranks, layout
     (EIGHT_HEADS, 2, "mixed=1xtp2"),
     (EIGHT_HEADS, 4, "mixed=1xtp4"),
     (EIGHT_HEADS, 8, "mixed=1xtp8"),
@@ -24,6 +24,12 @@ TENSOR_PARALLEL = [  # model, ranks, layout
     (EIGHT_HEADS, 4, "prefill=1xtp2,decode=1xtp2"),
     (EIGHT_HEADS, 5, "prefill=1xtp4,decode=1"),
     (pathlib.Path(MODEL).parent / "gemma2-softcaps", 3, "prefill=1,decode=1xtp2"),
+    (MODEL, 2, "mixed=1xpp2"),
+    (EIGHT_HEADS, 4, "mixed=1xtp2pp2"),
+    (MODEL, 3, "prefill=1xpp2,decode=1"),
+    (MODEL, 3, "prefill=1,decode=1xpp2"),
+    (pathlib.Path(MODEL).parent / "gemma3-two-ropes", 4, "prefill=1xpp3,decode=1"),
+    (EIGHT_HEADS, 6, "prefill=1xtp2pp2,decode=1xpp2"),
 ] + ([(DEMO, 3, "mixed=1xtp3"), (DEMO, 2, "mixed=1xtp2")] if DEMO else [])
 OVER_TCP = {"OMPI_MCA_btl": "self,tcp", "OMPI_MCA_pml": "ob1"}  # where Open MPI 4 makes no windows: messages instead
 COPIES = {"window", "message"}
@@ -82,10 +88,10 @@ def refusal(folder, model, ranks, layout):
     return done.stderr if done.returncode else ""
 
 
-def tensor_parallel_failures(folder):
+def shared_model_failures(folder):
     """Ranks that share a model answer as one rank does; a degree that cannot be is refused."""
     failures, expected = 0, {}
-    for number, (model, ranks, layout) in enumerate(TENSOR_PARALLEL):
+    for number, (model, ranks, layout) in enumerate(SHARED_MODELS):
         batch = [PROGRAM, "batch", "--model", str(model), "--input", str(folder / "in.jsonl")]
         if model not in expected:
             subprocess.run([*batch, "--output", str(folder / "tp_one.jsonl"), "--overwrite", "--quiet"], check=True)
@@ -101,7 +107,9 @@ def tensor_parallel_failures(folder):
             print(done.returncode, done.stdout, done.stderr, sep="\n")
     told = "use one of: 1, 2, 3, 4, 5, 6, 7, 8" in refusal(folder, EIGHT_HEADS, 9, "mixed=1xtp9")
     print(f"a degree that the model has not: {'refused' if told else 'NOT REFUSED'}")
-    return failures + (0 if told else 1)
+    stages = "use one of: 1 to 3" in refusal(folder, MODEL, 4, "mixed=1xpp4")
+    print(f"more stages than layers: {'refused' if stages else 'NOT REFUSED'}")
+    return failures + (0 if told else 1) + (0 if stages else 1)
 
 
 def main():
@@ -128,7 +136,7 @@ def main():
                              capture_output=True, text=True)
     told = "takes 3 ranks (3 mixed), but the job has 2" in refused.stderr
     print(f"a layout for another number of ranks: {'refused' if told else 'NOT REFUSED'}")
-    failures += tensor_parallel_failures(folder)
+    failures += shared_model_failures(folder)
     return 1 if failures or refused.returncode == 0 or not told else 0
 
 

@@ -176,8 +176,10 @@ class Deaths:
     def a_rank_that_shares_a_model_takes_its_instance_along(self):
         write_requests(self.folder / "few.jsonl", 64, 60)  # ranks wait for each other at every layer: short answers do
         before, self.expected = self.expected, self.undisturbed("few.jsonl")
-        for victim, others in [(3, [2]), (2, [3]), (1, [])]:  # a follower, a leader, a follower of rank 0
-            job = Job(self.folder, f"shared{victim}", 4, ["--layout", "mixed=2xtp2"], "few.jsonl")
+        for layout, victim, others in [("mixed=2xtp2", 3, [2]), ("mixed=2xtp2", 2, [3]), ("mixed=2xtp2", 1, []),
+                                       ("mixed=2xpp2", 3, [2]), ("mixed=2xpp2", 1, [])]:
+            # a follower, a leader, a follower of rank 0; the second stage of either instance
+            job = Job(self.folder, f"{layout}-{victim}", 4, ["--layout", layout], "few.jsonl")
             job.wait_for_lines(2)
             assert job.signal(victim, signal.SIGKILL)
             assert job.lines() < len(self.expected) - 20, "too late: the job was nearly over"

@@ -36,7 +36,7 @@ class EngineSnapshots : public testing::TestWithParam<char const*> {
                    .tokenizer = "t",
                    .arithmetic = "a",
                    .kv_format = "f32",
-                   .groups = checkpoint_groups(*engine, test.runner_.model.spec.kv_heads)},
+                   .groups = checkpoint_groups(*engine, test.runner_.model.spec)},
           checkpointer(*engine, folder, identity, {.on_stored = [this](std::uint64_t number, StoredPart const& part) {
             folder.publish(
                 {.identity = identity, .number = number, .parts = {part.name}, .part_digests = {part.written.digest}});

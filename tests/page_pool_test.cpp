@@ -84,9 +84,22 @@ TEST(PagePool, ReservesMoreThanTheMachineHasWithoutTouchingIt) {
 
 TEST(PagePool, RefusesAnEmptyOrImpossiblePool) {
   EXPECT_THROW(PagePool({.shape = small_shape, .pages = 0}), InputError);
-  EXPECT_THROW(PagePool({.shape = {.layers = 0, .kv_heads = 1, .head_dim = 4}, .pages = 1}), InputError);
+  EXPECT_THROW(PagePool({.shape = {.layers = 1, .kv_heads = 0, .head_dim = 4}, .pages = 1}), InputError);
+  EXPECT_THROW(PagePool({.shape = {.layers = -1, .kv_heads = 1, .head_dim = 4}, .pages = 1}), InputError);
   KvShape const huge{.layers = 1 << 20, .kv_heads = 1 << 10, .head_dim = 1 << 10};
   EXPECT_THROW(PagePool({.shape = huge, .pages = 0xffffffff}), InputError);
+}
+
+TEST(PagePool, PagesOfNoLayersHaveNumbersAndNoBytes) {
+  PagePool pool({.shape = {.layers = 0, .kv_heads = 1, .head_dim = 4}, .pages = 2});
+  PageId const first = *pool.allocate(), second = *pool.allocate();
+
+  EXPECT_NE(first, second);
+  EXPECT_FALSE(pool.allocate());
+  pool.copy(first, second);
+  pool.release(second);
+  EXPECT_EQ(*pool.allocate(), second);  // zeroed once more
+  EXPECT_TRUE(pool.bytes(second).empty());
 }
 
 TEST(PagePoolDeathTest, AFreePageCannotBeReleasedOrRetained) {

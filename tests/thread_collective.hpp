@@ -4,6 +4,7 @@
 #include <barrier>
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -14,7 +15,11 @@ namespace windlass::testing_data {
 /// What the collectives of one instance share.
 struct ThreadGroup {
   ThreadGroup(int the_degree, std::size_t the_capacity)
-      : degree(the_degree), capacity(the_capacity), everybody(the_degree), announced(std::size_t(the_degree)) {
+      : degree(the_degree),
+        capacity(the_capacity),
+        everybody(the_degree),
+        announced(std::size_t(the_degree)),
+        sent(std::size_t(the_degree)) {
     for (auto& turn : boxes) turn.assign(std::size_t(degree), std::vector<std::byte>(capacity + 64));
   }
   std::byte* box(unsigned turn, int rank) {
@@ -29,6 +34,18 @@ struct ThreadGroup {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<std::deque<std::vector<std::byte>>> announced;  // [ranks]
+  std::vector<std::deque<std::vector<std::byte>>> sent;       // [ranks] by each one
+};
+
+/// All ranks of an instance, and those of each of its stages.
+struct ThreadInstance {
+  ThreadInstance(int tp, int the_stages, std::size_t capacity) : all(tp * the_stages, capacity) {
+    for (int stage = 0; stage < the_stages; ++stage) stages.push_back(std::make_unique<ThreadGroup>(tp, capacity));
+  }
+  std::unique_ptr<Collective> collective(int rank);
+
+  ThreadGroup all;
+  std::vector<std::unique_ptr<ThreadGroup>> stages;
 };
 
 class ThreadCollective final : public Collective {
@@ -61,6 +78,19 @@ class ThreadCollective final : public Collective {
     own.pop_front();
     return message;
   }
+  void send(int, std::span<std::byte const> bytes) override {
+    std::lock_guard const lock(group_.mutex);
+    group_.sent[std::size_t(rank_)].emplace_back(bytes.begin(), bytes.end());
+    group_.changed.notify_all();
+  }
+  void receive(int from, std::span<std::byte> bytes) override {
+    std::unique_lock lock(group_.mutex);
+    auto& lane = group_.sent[std::size_t(from)];
+    group_.changed.wait(lock, [&] { return !lane.empty(); });
+    ensure(lane.front().size() == bytes.size(), "another number of bytes was sent");
+    std::copy(lane.front().begin(), lane.front().end(), bytes.begin());
+    lane.pop_front();
+  }
 
  private:
   ThreadGroup& group_;
@@ -68,5 +98,12 @@ class ThreadCollective final : public Collective {
   unsigned turn_ = 0;
   std::vector<std::byte const*> shown_;
 };
+
+inline std::unique_ptr<Collective> ThreadInstance::collective(int rank) {
+  int const tp = stages.front()->degree;
+  return std::make_unique<StagedCollective>(
+      std::make_unique<ThreadCollective>(all, rank),
+      std::make_unique<ThreadCollective>(*stages[std::size_t(rank / tp)], rank % tp));
+}
 
 }  // namespace windlass::testing_data

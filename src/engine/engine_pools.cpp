@@ -27,11 +27,10 @@ std::uint32_t least_of_all(Collective& collective, std::uint32_t own) {
 
 std::vector<std::unique_ptr<PagePool>> make_pools(Model const& model, EngineConfig const& config,
                                                   Operations const& operations, Collective& collective) {
-  LayerGroups const groups = layer_groups(model.spec);
   std::vector<KvShape> shapes;
   std::size_t block_bytes = 0;
-  for (int const layers : groups.layers) {
-    shapes.push_back({.layers = layers,
+  for (IndexRange const& layers : parts_of_groups(layer_groups(model.spec), model.shard.layers)) {
+    shapes.push_back({.layers = layers.size(),
                       .kv_heads = model.shard.kv_heads.size(),
                       .head_dim = model.spec.head_dim,
                       .format = kv_format(config.precision, operations)});

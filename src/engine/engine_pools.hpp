@@ -9,8 +9,8 @@
 
 namespace windlass {
 
-/// One pool per layer group, of this rank's KV heads. On several ranks collective: all get as many pages as the one
-/// that can hold fewest. Throws InputError where there is no room for one page.
+/// One pool per layer group, of this rank's layers and KV heads. On several ranks collective: all get as many pages as
+/// the one that can hold fewest. Throws InputError where there is no room for one page.
 std::vector<std::unique_ptr<PagePool>> make_pools(Model const& model, EngineConfig const& config,
                                                   Operations const& operations, Collective& collective);
 

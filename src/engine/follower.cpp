@@ -20,7 +20,7 @@ struct Follower::State {
 
 void Follower::State::move_pages(StepMessage const& message) {
   for (std::size_t group = 0; group < pools.size(); ++group) {
-    PageMove const move{.own = pools[group].get(), .own_pages = message.pages[group]};
+    PageMove const move{.group = group, .own = pools[group].get(), .own_pages = message.pages[group]};
     message.kind == StepKind::gather_pages ? mover.gather(move) : mover.scatter(move);
   }
 }

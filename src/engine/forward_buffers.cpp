@@ -53,8 +53,10 @@ ForwardPass::Buffers::Buffers(Model const& model, ForwardLimits const& limits, T
   scaled_sums = AlignedArray<float>(scales.size(), memory);
   sums = AlignedArray<std::int32_t>(scales.size(), memory);
   gathered = AlignedArray<float>(std::size_t(logit_block_rows) * std::size_t(hidden_stride), memory);
-  if (group.rank() == 0) logits = results(logit_block_rows * logits_stride);
-  if (!group.alone()) own_logits = results(logit_block_rows * own_logits_stride);
+  PipelinePlace const& pipeline = model.shard.pipeline;
+  bool const has_logits = group.rank() == 0 && (pipeline.is_first() || pipeline.is_last());
+  if (has_logits) logits = results(logit_block_rows * logits_stride);
+  if (!group.alone() && pipeline.is_last()) own_logits = results(logit_block_rows * own_logits_stride);
   normalizers = results(logit_block_rows);
   for (RopeSpec const& rope : spec.ropes) cos_sin.push_back(results(limits.rows * std::int64_t(rope.rotary_dim)));
   workspace = AlignedArray<std::byte>(

@@ -5,6 +5,7 @@
 
 #include "src/core/error.hpp"
 #include "src/engine/forward_buffers.hpp"
+#include "src/engine/micro_batches.hpp"
 #include "src/kv/page_pool.hpp"
 #include "src/model/canonical_slices.hpp"
 
@@ -39,6 +40,7 @@ void Batch::clear() {
   for (auto& group : sequences) group.clear();
   logit_rows.clear();
   max_context = 0;
+  first_row = 0;
   normalizers = Normalizers::skip;
 }
 
@@ -49,8 +51,10 @@ ForwardPass::ForwardPass(Model const& model, ForwardMachine const& machine, Forw
       queue_{.team = machine.team, .completion = Completion::later},
       limits_(limits),
       groups_(layer_groups(model.spec)),
-      shards_(shards_of(model, machine.collective->degree())),
-      group_(*machine.collective, operations_, queue_),
+      own_layers_(parts_of_groups(groups_, model.shard.layers)),
+      shards_(shards_of(model, machine.collective->stage().degree())),
+      instance_(*machine.collective),
+      group_(instance_.stage(), operations_, queue_),
       output_plan_(output_plan(model.spec, shards_, group_.rank())),
       dense_plan_(down_plan(model.spec.ffn, shards_, group_.rank())),
       shared_plan_(down_plan(model.spec.shared_expert_ffn, shards_, group_.rank())),
@@ -61,9 +65,11 @@ ForwardPass::ForwardPass(Model const& model, ForwardMachine const& machine, Forw
                         .attention_threads = operations_.attention_threads > 0 ? operations_.attention_threads
                                                                                : machine.team->size()})) {
   TensorParallel const place{.degree = group_.degree(), .rank = group_.rank()};
-  ensure(model.shard.place == place, "the weights are another rank's shard");
+  PipelinePlace const own_stage{.stages = stages_of(instance_), .stage = stage_of(instance_)};
+  ensure(model.shard.place == place && pipeline() == own_stage, "the weights are another rank's shard");
   ensure(model.weights.space == operations_.memory->space, "the weights lie where these operations cannot read them");
-  ensure(group_.alone() || operations_.memory->space == MemorySpace::host, "ranks exchange sums in the host's memory");
+  bool const on_host = operations_.memory->space == MemorySpace::host;
+  ensure(instance_.degree() == 1 || on_host, "ranks exchange sums and rows in the host's memory");
 }
 
 ForwardPass::~ForwardPass() = default;
@@ -81,9 +87,12 @@ void ForwardPass::run(Batch const& batch, std::span<LayerGroup const> groups,
                       std::function<void(LogitBlock const&)> const& sink) {
   ensure(int(batch.tokens.size()) <= limits_.rows && batch.max_context <= limits_.max_context,
          "the batch is larger than the forward pass was made for");
-  rotations(batch);
-  embed(batch);
-  for (int layer = 0; layer < int(model_.spec.layers.size()); ++layer) run_layer(batch, groups, layer);
+  if (pipeline().is_first()) embed(batch);
+  auto const parts = micro_batches(int(batch.tokens.size()), pipeline().stages);
+  if (parts.size() == 1)
+    run_rows(batch, groups);
+  else
+    for (IndexRange const& rows : parts) run_rows(rows_of(batch, rows), groups);
   run_logits(batch, sink);
   operations_.memory->wait(queue_);  // pages and buffers are the host's again
 }
@@ -188,7 +197,7 @@ void ForwardPass::run_layer(Batch const& batch, std::span<LayerGroup const> grou
   Buffers& b = *buffers_;
   LayerWeights const& weights = model_.weights.layers[std::size_t(layer)];
   int const rows = int(batch.tokens.size());
-  Rows const x{b.x.data(), b.hidden_stride, rows}, normed{b.normed.data(), b.hidden_stride, rows};
+  Rows const x = stream(batch), normed{b.normed.data(), b.hidden_stride, rows};
   norm(x, weights.attention_norm, normed, Accumulate::store);
   attention(batch, groups, layer);
   norm(x, weights.ffn_norm, normed, Accumulate::store);
@@ -218,7 +227,7 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
   LayerWeights const& weights = model_.weights.layers[std::size_t(layer)];
   int const rows = int(batch.tokens.size());
   auto const group = std::size_t(groups_.group[std::size_t(layer)]);
-  KvView const kv = groups[group].pool->view(groups_.index[std::size_t(layer)]);
+  KvView const kv = groups[group].pool->view(groups_.index[std::size_t(layer)] - own_layers_[group].begin);
   Rows const qkv{b.qkv.data(), b.qkv_stride, rows}, attended{b.attended.data(), b.attention_stride, rows};
 
   encode({b.normed.data(), b.hidden_stride, rows}, weights.qkv);
@@ -247,7 +256,7 @@ void ForwardPass::attention(Batch const& batch, std::span<LayerGroup const> grou
                                .workspace = {b.workspace.data(), b.workspace.size()}},
                               queue_);
   encode(attended, weights.output);
-  Rows const x{b.x.data(), b.hidden_stride, rows}, branch{b.branch.data(), b.hidden_stride, rows};
+  Rows const x = stream(batch), branch{b.branch.data(), b.hidden_stride, rows};
   if (weights.post_attention_norm.empty()) return output_product(weights, x, Accumulate::add_to_y);
   output_product(weights, branch, Accumulate::store);
   norm(branch, weights.post_attention_norm, x, Accumulate::add_to_y);
@@ -292,57 +301,6 @@ void ForwardPass::feed_forward(FeedForward const& network, SlicePlan const& down
                   .tokens = flow.y.count,
                   .accumulate = flow.accumulate},
                  down);
-}
-
-void ForwardPass::run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink) {
-  Buffers& b = *buffers_;
-  int const wanted = int(batch.logit_rows.size());
-  for (int first = 0; first < wanted; first += logit_block_rows) {
-    int const count = std::min(logit_block_rows, wanted - first);
-    Rows const rows{b.gathered.data(), b.hidden_stride, count}, out{b.logits.data(), b.logits_stride, count};
-    Rows const own{b.own_logits.data(), b.own_logits_stride, count};
-    operations_.gather_rows({.y = rows.data,
-                             .x = b.x.data(),
-                             .y_stride = rows.stride,
-                             .x_stride = b.hidden_stride,
-                             .rows = batch.logit_rows.data() + first,
-                             .count = count,
-                             .width = model_.spec.hidden},
-                            queue_);
-    norm(rows, model_.weights.final_norm, rows, Accumulate::store);
-    encode(rows, model_.weights.head);
-    product(model_.weights.head, {}, Slices::whole(model_.weights.head.groups()), group_.alone() ? out : own,
-            Accumulate::store);
-    if (!group_.alone()) logits_of_all_ranks(count);
-    if (group_.rank() != 0) continue;
-    if (batch.normalizers == Normalizers::compute || model_.spec.logit_soft_cap > 0)
-      operations_.log_normalizer({.normalizer = b.normalizers.data(),
-                                  .x = out.data,
-                                  .stride = out.stride,
-                                  .rows = count,
-                                  .vocab = model_.spec.vocab,
-                                  .soft_cap = float(model_.spec.logit_soft_cap)},
-                                 queue_);
-    operations_.memory->wait(queue_);  // the host reads the logits
-    sink({.first = first,
-          .count = count,
-          .logits = out.data,
-          .stride = out.stride,
-          .normalizers = b.normalizers.data()});
-  }
-}
-
-/// Rank 0 puts the parts of the vocabulary together.
-void ForwardPass::logits_of_all_ranks(int rows) {
-  Buffers& b = *buffers_;
-  std::vector<int> counts(shards_.size(), rows), widths;
-  for (Shard const& shard : shards_) widths.push_back(shard.vocab.size());
-  group_.share({.own = b.own_logits.data(), .stride = b.own_logits_stride, .rows = counts, .widths = widths},
-               [&](int rank, int first, int count, float const* data) {
-                 if (group_.rank() != 0) return;
-                 float* const to = b.logits.data() + first * b.logits_stride + shards_[std::size_t(rank)].vocab.begin;
-                 copy_rows(data, {to, b.logits_stride, count}, widths[std::size_t(rank)]);
-               });
 }
 
 }  // namespace windlass

@@ -25,6 +25,8 @@ struct LayerGroups {
 };
 /// Throws InputError where a model has more unlike windows than max_layer_groups.
 LayerGroups layer_groups(ModelSpec const& spec);
+/// [groups] which of their layers lie in `layers` of the model: positions within each group; may be empty.
+std::vector<IndexRange> parts_of_groups(LayerGroups const& groups, IndexRange layers);
 
 KvFormat kv_format(Precision precision, Operations const& operations);
 
@@ -37,6 +39,7 @@ struct Batch {
   std::vector<std::vector<SequenceRows>> sequences;  ///< [groups][sequences]; they differ in the page tables only
   std::vector<int> logit_rows;                       ///< ascending rows whose logits are wanted
   int max_context = 0;                               ///< 1 + the largest position
+  int first_row = 0;                                 ///< of the step's rows, where it is a part of them
   Normalizers normalizers = Normalizers::skip;       ///< compute: log-probabilities are wanted
 
   void clear();
@@ -60,7 +63,7 @@ struct ForwardMachine {
   Precision precision = Precision::fast;
   Operations const* operations = nullptr;
   ThreadTeam* team = nullptr;
-  Collective* collective = nullptr;  ///< of the ranks that hold the model's shards
+  Collective* collective = nullptr;  ///< of the ranks that hold the model's shards: all of the instance
 };
 
 /// Allocates its buffers once; run() does not. On several ranks collective over the instance: all run the same batches.
@@ -78,6 +81,7 @@ class ForwardPass {
 
  private:
   struct Buffers;
+  PipelinePlace const& pipeline() const { return model_.shard.pipeline; }
   /// Rows of floats in one of the buffers.
   struct Rows {
     float* data;  // [count, stride]
@@ -89,6 +93,11 @@ class ForwardPass {
     Rows x, y;
     Accumulate accumulate;
   };
+  void run_rows(Batch const& batch, std::span<LayerGroup const> groups);
+  void take_over(Rows const& rows);
+  void hand_on(Rows const& rows);
+  void logits_to_leader(Rows const& rows);
+  Rows stream(Batch const& batch) const;
   void embed(Batch const& batch);
   void rotations(Batch const& batch);
   void run_layer(Batch const& batch, std::span<LayerGroup const> groups, int layer);
@@ -101,6 +110,7 @@ class ForwardPass {
   void one_expert(FeedForward const& network, int count, float* out);
   void combine_expert(int count, float const* out, Rows const& y);
   void run_logits(Batch const& batch, std::function<void(LogitBlock const&)> const& sink);
+  void compute_logits(std::span<std::int32_t const> batch_rows);
   void logits_of_all_ranks(int rows);
   void copy_rows(float const* from, Rows const& to, int width);
   void zero(Rows const& rows);
@@ -115,8 +125,10 @@ class ForwardPass {
   Queue queue_;
   ForwardLimits limits_;
   LayerGroups groups_;
-  std::vector<Shard> shards_;  // [ranks]
-  TensorGroup group_;
+  std::vector<IndexRange> own_layers_;  // [groups] of this stage
+  std::vector<Shard> shards_;           // [ranks of this stage]
+  Collective& instance_;
+  TensorGroup group_;  // this stage
   SlicePlan output_plan_, dense_plan_, shared_plan_;
   SlicePlan expert_plan_;  // an expert's slices all lie on one rank
   std::unique_ptr<Buffers> buffers_;

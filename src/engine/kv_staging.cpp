@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "src/engine/forward_pass.hpp"
 #include "src/engine/step_message.hpp"
 
 namespace windlass {
@@ -22,6 +23,7 @@ KvStaging::KvStaging(Engine& engine, Model const& model, Collective& collective)
     : engine_(engine), collective_(collective), mover_(model.spec, collective) {
   for (LayerGroup const& group : engine.groups()) {
     KvShape shape = group.pool->shape();
+    shape.layers = layer_groups(model.spec).layers[groups_.size()];
     shape.kv_heads = model.spec.kv_heads;
     auto const enough =
         std::uint32_t(2 * blocks_for(model.max_model_len));  // requests of the longest kind fit in twice
@@ -58,7 +60,11 @@ std::optional<SequencePages> KvStaging::reserve(int positions) {
 
 PageMove KvStaging::move_of(std::size_t group, std::span<std::uint32_t const> own,
                             std::span<std::uint32_t const> whole) {
-  return {.own = engine_.groups()[group].pool, .own_pages = own, .whole = groups_[group].pool, .whole_pages = whole};
+  return {.group = group,
+          .own = engine_.groups()[group].pool,
+          .own_pages = own,
+          .whole = groups_[group].pool,
+          .whole_pages = whole};
 }
 
 std::optional<SequencePages> KvStaging::gather(SequencePages const& pages, int positions) {

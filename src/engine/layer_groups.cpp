@@ -24,6 +24,16 @@ LayerGroups layer_groups(ModelSpec const& spec) {
   return groups;
 }
 
+std::vector<IndexRange> parts_of_groups(LayerGroups const& groups, IndexRange layers) {
+  std::vector<IndexRange> parts(groups.windows.size());
+  for (int layer = 0; layer < layers.end; ++layer) {
+    IndexRange& part = parts[std::size_t(groups.group[std::size_t(layer)])];
+    ++part.end;
+    if (layer < layers.begin) ++part.begin;
+  }
+  return parts;
+}
+
 KvFormat kv_format(Precision precision, Operations const& operations) {
   return precision == Precision::f32 ? KvFormat::f32 : operations.fast_kv;
 }

@@ -10,12 +10,13 @@ namespace {
 
 std::size_t checked_bytes(PagePoolConfig const& config) {
   KvShape const& shape = config.shape;
-  if (shape.layers < 1 || shape.kv_heads < 1 || shape.head_dim < 2 || shape.head_dim % 2 != 0)
+  if (shape.layers < 0 || shape.kv_heads < 1 || shape.head_dim < 2 || shape.head_dim % 2 != 0)
     throw InputError(text("KV pages of ", shape.layers, " layers, ", shape.kv_heads, " KV heads and head_dim ",
-                          shape.head_dim, " are impossible: all must be positive and head_dim even"));
+                          shape.head_dim, " are impossible: none may be negative, heads positive, head_dim even"));
   if (config.pages == 0)
     throw InputError(
         text("the KV pool holds no page: one takes ", shape.page_bytes(), " bytes; raise --kv-cache-memory"));
+  if (shape.layers == 0) return 1;  // memory has an address, whatever is in it
   if (config.pages > std::numeric_limits<std::size_t>::max() / shape.page_bytes())
     throw InputError(
         text("a KV pool of ", config.pages, " pages does not fit into the address space; lower --kv-cache-memory"));

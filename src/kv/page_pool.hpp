@@ -44,8 +44,9 @@ struct PagePoolConfig {
 /// the lender keeps a reference to them until they are given back.
 class PagePool {
  public:
-  /// Reserves pages * shape.page_bytes() of address space; physical memory is taken when a page is first used. Throws
-  /// InputError where the shape is empty, there is no page, or the system refuses the reservation.
+  /// Reserves pages * shape.page_bytes() of address space; physical memory is taken when a page is first used. Pages of
+  /// no layers have numbers and no bytes. Throws InputError where the shape is impossible, there is no page, or the
+  /// system refuses the reservation.
   explicit PagePool(PagePoolConfig const& config);
 
   /// A page full of zeros with one reference, the one freed last if there is one (it is warm). Nothing if all are used.

@@ -28,7 +28,8 @@ struct ModelConfig {
   std::string hf_overrides;        ///< JSON object merged into config.json; empty: none
   std::string chat_template_file;  ///< replaces the model's own template; empty: the model's
   int max_model_len = 0;           ///< 0: what the model was trained for
-  TensorParallel tensor_parallel;  ///< which shard is loaded
+  TensorParallel tensor_parallel;  ///< which shard is loaded, of
+  PipelinePlace pipeline;          ///< which stage
 };
 
 /// Sampling defaults that the model's author recommends (generation_config.json); unset where the file says nothing.

@@ -63,7 +63,7 @@ Model load_network(ModelConfig const& config, ModelFiles const& files, WeightMem
   model.spec = files.blueprint.spec;
   model.suggested = files.suggested;
   model.max_model_len = checked_length(config, files.blueprint);
-  model.shard = shard_of(model.spec, config.tensor_parallel);
+  model.shard = shard_of(model.spec, config.tensor_parallel, config.pipeline);
   model.weights = load_weights(files.blueprint, files.tensors(),
                                {.precision = config.precision, .shard = model.shard, .memory = memory}, team);
   model.file_bytes = files.tensors().file_bytes();
@@ -73,7 +73,7 @@ Model load_network(ModelConfig const& config, ModelFiles const& files, WeightMem
 
 std::size_t packed_bytes(ModelConfig const& config, ThreadTeam& team) {
   ModelFiles const files = open_model(config);
-  Shard const shard = shard_of(files.blueprint.spec, config.tensor_parallel);
+  Shard const shard = shard_of(files.blueprint.spec, config.tensor_parallel, config.pipeline);
   return packed_bytes(files.blueprint, files.tensors(), {.precision = config.precision, .shard = shard, .memory = {}},
                       team);
 }

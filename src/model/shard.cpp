@@ -18,6 +18,15 @@ IndexRange even_part(int count, TensorParallel place) {
           .end = int(std::int64_t(count) * (place.rank + 1) / place.degree)};
 }
 
+IndexRange layers_of(ModelSpec const& spec, PipelinePlace pipeline) {
+  ensure(pipeline.stage >= 0 && pipeline.stage < pipeline.stages, "a stage lies outside of its instance");
+  int const layers = int(spec.layers.size());
+  if (pipeline.stages > layers)
+    throw InputError(text("pipeline-parallel degree ", pipeline.stages, " is not possible for this model of ", layers,
+                          " layers: each stage holds one or more; use one of: 1 to ", layers));
+  return even_part(layers, {.degree = pipeline.stages, .rank = pipeline.stage});
+}
+
 /// Into how many equal runs of heads attention can be cut, so that every rank may get whole runs: whole slices, and
 /// whole KV heads unless there are more ranks than those.
 int attention_units(ModelSpec const& spec, int degree) {
@@ -45,8 +54,9 @@ std::vector<int> possible_degrees(ModelSpec const& spec) {
   return degrees;
 }
 
-Shard shard_of(ModelSpec const& spec, TensorParallel place) {
+Shard shard_of(ModelSpec const& spec, TensorParallel place, PipelinePlace pipeline) {
   ensure(place.rank >= 0 && place.rank < place.degree, "a rank lies outside of its group");
+  IndexRange const layers = layers_of(spec, pipeline);
   if (!is_possible(spec, place.degree)) {
     std::string possible;
     for (int const degree : possible_degrees(spec)) possible += text(possible.empty() ? "" : ", ", degree);
@@ -56,6 +66,8 @@ Shard shard_of(ModelSpec const& spec, TensorParallel place) {
   }
   if (place.degree == 1)
     return {.place = place,
+            .pipeline = pipeline,
+            .layers = layers,
             .heads = {0, spec.heads},
             .kv_heads = {0, spec.kv_heads},
             .output_slices = {0, attention_output_slices(spec).count},
@@ -64,6 +76,8 @@ Shard shard_of(ModelSpec const& spec, TensorParallel place) {
   int const count = attention_units(spec, place.degree), slices = attention_output_slices(spec).count;
   IndexRange const units = even_part(count, place), panels = even_part(vocab_panels(spec), place);
   return {.place = place,
+          .pipeline = pipeline,
+          .layers = layers,
           .heads = {units.begin * spec.heads / count, units.end * spec.heads / count},
           .kv_heads = {units.begin * spec.kv_heads / count, (units.end * spec.kv_heads + count - 1) / count},
           .output_slices = {units.begin * slices / count, units.end * slices / count},

@@ -1,4 +1,4 @@
-/// Which part of a model each rank of a tensor-parallel group holds: a function of the model's shape and the degree.
+/// Which part of a model each rank of an instance holds: a function of the model's shape and the degrees.
 #pragma once
 
 #include <vector>
@@ -15,6 +15,15 @@ struct TensorParallel {
   bool operator==(TensorParallel const&) const = default;
 };
 
+/// Its stage among those of its instance.
+struct PipelinePlace {
+  int stages = 1;
+  int stage = 0;
+  bool is_first() const { return stage == 0; }
+  bool is_last() const { return stage + 1 == stages; }
+  bool operator==(PipelinePlace const&) const = default;
+};
+
 /// Indices [begin, end).
 struct IndexRange {
   int begin = 0, end = 0;
@@ -24,9 +33,13 @@ struct IndexRange {
 };
 
 /// What one rank holds. The parts of all ranks follow each other in order of rank; they may be unequal. Only KV heads
-/// may lie on several ranks: above the number of KV heads, those with query heads of the same one all have it.
+/// may lie on several ranks: above the number of KV heads, those with query heads of the same one all have it. The
+/// first stage holds the embedding, the last one the final norm and the head; where the head is the embedding, both
+/// hold it.
 struct Shard {
   TensorParallel place;
+  PipelinePlace pipeline;
+  IndexRange layers;         ///< of its stage; what follows is of each of them
   IndexRange heads;          ///< query heads: rows of q, columns of the attention output
   IndexRange kv_heads;       ///< that those heads read
   SliceRange output_slices;  ///< of the attention output product
@@ -37,8 +50,8 @@ struct Shard {
 /// Rising, at most 64. 1 is always one of them.
 std::vector<int> possible_degrees(ModelSpec const& spec);
 
-/// Throws InputError that lists the possible degrees where `place.degree` is none of them.
-Shard shard_of(ModelSpec const& spec, TensorParallel place);
+/// Throws InputError that lists the possible degrees where `place.degree` or `pipeline.stages` is none of them.
+Shard shard_of(ModelSpec const& spec, TensorParallel place, PipelinePlace pipeline = {});
 
 /// The slices of a feed-forward network's down product that a rank owns, and the columns they cover: rows of gate and
 /// up, columns of down.

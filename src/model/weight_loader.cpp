@@ -37,8 +37,14 @@ class WeightLoader {
   Weights load() {
     Weights weights;
     weights.space = arena_.space();
+    bool const has_head = shard_.pipeline.is_last();
+    wanted_ = shard_.pipeline.is_first() || (has_head && spec_.tied_embeddings) ? Wanted::yes : Wanted::no;
     weights.embedding = vocabulary(finder_.rows(names_.embedding, {spec_.vocab, spec_.hidden}));
-    for (std::size_t l = 0; l < spec_.layers.size(); ++l) weights.layers.push_back(layer(l));
+    for (std::size_t l = 0; l < spec_.layers.size(); ++l) {
+      wanted_ = shard_.layers.contains(int(l)) ? Wanted::yes : Wanted::no;
+      weights.layers.push_back(layer(l));
+    }
+    wanted_ = has_head ? Wanted::yes : Wanted::no;
     weights.final_norm = norm(names_.final_norm, spec_.hidden);
     weights.head = head(weights.embedding);
     std::string const& layer_name = names_.layer.attention_norm;
@@ -64,11 +70,16 @@ class WeightLoader {
   }
 
   PackedMatrix packed(std::span<RowSource const> sources, std::int64_t columns) {
+    if (wanted_ == Wanted::no) return {};
     return pack(sources, columns, {.precision = precision_}, arena_, team_);
   }
 
   FloatArray norm(std::string const& name, std::int64_t size) {
     if (name.empty()) return {};
+    if (wanted_ == Wanted::no) {
+      finder_.get(name + ".weight", {size});
+      return {};
+    }
     std::vector<float> weights = finder_.vector(name, size);
     if (names_.norms == NormWeights::plus_one)
       for (float& weight : weights) weight += 1.0f;
@@ -79,7 +90,7 @@ class WeightLoader {
   PackedMatrix head(PackedMatrix const& embedding) {
     if (spec_.tied_embeddings) {
       if (finder_.has(names_.head + ".weight")) finder_.get(names_.head + ".weight", {spec_.vocab, spec_.hidden});
-      return embedding;
+      return wanted_ == Wanted::yes ? embedding : PackedMatrix{};
     }
     return vocabulary(finder_.rows(names_.head, {spec_.vocab, spec_.hidden}));
   }
@@ -187,6 +198,7 @@ class WeightLoader {
 
   /// Filled up to whole panels.
   FloatArray bias_of(std::vector<float> values, PackedMatrix const& matrix) {
+    if (wanted_ == Wanted::no) return {};
     values.resize(std::size_t(matrix.panels()) * panel_rows);
     return {values, floats_};
   }
@@ -229,8 +241,9 @@ class WeightLoader {
   void load_experts(std::size_t l, LayerWeights& w) {
     LayerNames const& n = names_.layer;
     RowSource const router = finder_.rows(filled(n.router, l), {spec_.experts, spec_.hidden});
-    w.router = pack(std::span(&router, 1), spec_.hidden,
-                    {.precision = precision_, .floating_format = WeightFormat::f32}, arena_, team_);
+    if (wanted_ == Wanted::yes)
+      w.router = pack(std::span(&router, 1), spec_.hidden,
+                      {.precision = precision_, .floating_format = WeightFormat::f32}, arena_, team_);
     MatrixShape const wide{spec_.expert_ffn, spec_.hidden}, narrow{spec_.hidden, spec_.expert_ffn};
     for (std::size_t e = 0; e < std::size_t(spec_.experts); ++e) {
       NetworkRows const rows{.gate = expert_rows(n.expert_gate, l, e, wide),
@@ -248,6 +261,8 @@ class WeightLoader {
   Shard shard_;
   ThreadTeam& team_;
   WeightArena arena_, floats_;
+  /// Whether this rank's stage holds what is being looked at; what it does not hold is found and checked all the same.
+  enum class Wanted : unsigned char { no, yes } wanted_ = Wanted::yes;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 /// A model's weights as the forward pass reads them. On one rank of several they are its shard (src/model/shard.hpp):
-/// sizes below then count what is there; an expert of another rank is empty.
+/// sizes below then count what is there; an expert of another rank and a layer of another stage are empty.
 #pragma once
 
 #include <memory>

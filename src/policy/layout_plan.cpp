@@ -226,6 +226,16 @@ class LayoutPlanner {
             ? "low affinity: no fast fabric between the hosts, so KV is handed over inside hosts only"
             : "no fast fabric, but the layout leaves no room for each prefill instance beside its decode instance: KV "
               "crosses hosts");
+    if (std::any_of(plan_.instances.begin(), plan_.instances.end(),
+                    [&](auto const& each) { return spans_hosts(each); }))
+      say("an instance on several hosts gathers its KV on its leader's host to hand it over: that of the others "
+          "crosses");
+  }
+
+  bool spans_hosts(PlannedInstance const& instance) const {
+    auto const host = [&](int rank) { return in_.ranks[std::size_t(rank)].host; };
+    return std::any_of(instance.ranks.begin(), instance.ranks.end(),
+                       [&](int rank) { return host(rank) != host(instance.ranks.front()); });
   }
 
   void place_cluster(std::vector<int> const& members) {

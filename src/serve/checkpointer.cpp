@@ -8,6 +8,7 @@
 #include "src/core/error.hpp"
 #include "src/core/log.hpp"
 #include "src/core/text.hpp"
+#include "src/engine/forward_pass.hpp"
 #include "src/kv/page_pool.hpp"
 #include "src/serve/wire_request.hpp"
 
@@ -93,11 +94,12 @@ std::int64_t tokens_of(std::vector<SavedRequest> const& requests) {
   return std::int64_t(tokens);
 }
 
-std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, int kv_heads) {
+std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, ModelSpec const& spec) {
   std::vector<CheckpointGroup> groups;
   for (LayerGroup const& group : engine.groups()) {
     KvShape shape = group.pool->shape();
-    shape.kv_heads = kv_heads;
+    shape.layers = layer_groups(spec).layers[groups.size()];
+    shape.kv_heads = spec.kv_heads;
     groups.push_back({.layers = std::uint32_t(shape.layers),
                       .kv_heads = std::uint32_t(shape.kv_heads),
                       .head_dim = std::uint32_t(shape.head_dim),

@@ -106,6 +106,6 @@ Hash128 request_name(Request const& request);
 std::int64_t tokens_of(std::vector<SavedRequest> const& requests);
 
 /// What the whole pages of this engine's model are.
-std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, int kv_heads);
+std::vector<CheckpointGroup> checkpoint_groups(Engine const& engine, ModelSpec const& spec);
 
 }  // namespace windlass

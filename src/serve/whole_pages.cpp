@@ -10,9 +10,8 @@ void WholePages::complete(EngineSnapshot& snapshot) {
   for (EngineSnapshot::InProgress& request : snapshot.requests)
     for (EngineSnapshot::Choice& choice : request.choices)
       for (std::size_t group = 0; group < snapshot.groups().size(); ++group) {
-        if (choice.partial[group].empty()) continue;
-        PageId const page = choice.partial_pages[group].value();
-        auto const staged = staging_.gather(group, std::span(&page, 1));
+        if (!choice.partial_pages[group]) continue;
+        auto const staged = staging_.gather(group, std::span(&*choice.partial_pages[group], 1));
         ensure(staged->size() == 1, "a checkpoint finds no room to put a page together");
         choice.partial[group].assign(staged->bytes(0).begin(), staged->bytes(0).end());
       }
