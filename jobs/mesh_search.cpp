@@ -156,10 +156,9 @@ class Search {
     auto const [ttft, tpot] = use(1.1 * result.goodput_per_s);
     result.limit = ttft >= tpot ? "TTFT" : "TPOT";
     for (ModelMesh const& mesh : cluster_at(kind, result.goodput_per_s).meshes) {
-      std::string names;
-      for (MeshModel const& model : mesh.models)
-        names += (names.empty() ? "" : ", ") + problem_.models[std::size_t(model.model)].name;
-      result.meshes.push_back(text(mesh.gpus, mesh.gpus == 1 ? " GPU:  " : " GPUs: ", names));
+      NamedMesh named{.gpus = mesh.gpus, .models = {}};
+      for (MeshModel const& model : mesh.models) named.models.push_back(problem_.models[std::size_t(model.model)].name);
+      result.meshes.push_back(std::move(named));
     }
     return result;
   }
@@ -214,27 +213,66 @@ MeshProblem read_mesh_problem(std::string const& path) {
 
 std::vector<RankedMeshes> search_meshes(MeshProblem const& problem) { return Search(problem).run(); }
 
-std::string mesh_table(MeshProblem const& problem, std::vector<RankedMeshes> const& layouts) {
-  std::string table = "models on GPUs    req/s all  req/s/GPU  TTFT use  TPOT use  limit\n";
-  int const gpus = problem.nodes * problem.gpus_per_node;
+namespace {
+
+std::string rows(MeshProblem const& problem, std::vector<RankedMeshes> const& layouts) {
+  std::string words = "models on GPUs    req/s all  req/s/GPU  TTFT use  TPOT use  limit\n";
   for (RankedMeshes const& layout : layouts) {
     char line[160];
     std::snprintf(line, sizeof line, "%-16s %10.2f %10.3f %8.0f%% %8.0f%%  %s\n", layout.kind.c_str(),
-                  layout.goodput_per_s, layout.goodput_per_s / gpus, 100 * layout.ttft_use, 100 * layout.tpot_use,
-                  layout.limit.c_str());
-    table += line;
+                  layout.goodput_per_s, layout.goodput_per_s / (problem.nodes * problem.gpus_per_node),
+                  100 * layout.ttft_use, 100 * layout.tpot_use, layout.limit.c_str());
+    words += line;
   }
+  return words;
+}
+
+std::string meshes_of(RankedMeshes const& layout) {
+  std::string words = "\nBest, " + layout.kind + ":\n";
+  for (NamedMesh const& mesh : layout.meshes) {
+    std::string names;
+    for (std::string const& name : mesh.models) names += (names.empty() ? "" : ", ") + name;
+    words += text("  ", mesh.gpus, mesh.gpus == 1 ? " GPU:  " : " GPUs: ", names, "\n");
+  }
+  return words;
+}
+
+double rounded(double factor) { return std::round(100 * factor) / 100; }
+
+std::string advice(RankedMeshes const& best, RankedMeshes const& alone) {
+  if (best.kind == "alone") return "Give each model GPUs of its own: sharing serves no more.\n";
+  if (alone.goodput_per_s <= 0) return "Share: the models do not fit beside each other on GPUs of their own.\n";
+  return text("Share: ", rounded(best.goodput_per_s / alone.goodput_per_s),
+              " times the requests of GPUs of their own, where ", alone.limit,
+              " breaks first for the models asked for most.\n");
+}
+
+/// A job serves one model on devices of its own: one job step for each.
+std::string job(MeshProblem const& problem, RankedMeshes const& best, RankedMeshes const& alone) {
+  if (alone.goodput_per_s <= 0)
+    return "None of them runs as a job: a job serves one model on devices of its own. Take devices enough for each "
+           "model, or fewer models.\n";
+  std::string words;
+  if (best.kind != "alone")
+    words += text("Sharing is simulated only: a job serves one model on devices of its own; alone they serve ",
+                  rounded(alone.goodput_per_s), " requests/s.\n");
+  words += text("\nTo run each model alone, as steps of one job (its name stands for its file):\n  sbatch --nodes=",
+                problem.nodes, " --ntasks-per-node=", problem.gpus_per_node, " <<'END'\n  #!/bin/bash\n");
+  for (NamedMesh const& mesh : alone.meshes) {
+    std::string const& name = mesh.models.front();
+    words += text("  srun --exact --nodes=1 --ntasks=", mesh.gpus, " windlass batch --model ", name, " --input ", name,
+                  ".jsonl --output ", name, ".out.jsonl --layout mixed=1xtp", mesh.gpus, " &\n");
+  }
+  return words + "  wait\n  END\n";
+}
+
+}  // namespace
+
+std::string mesh_table(MeshProblem const& problem, std::vector<RankedMeshes> const& layouts) {
   RankedMeshes const& best = layouts.front();
-  table += "\nBest, " + best.kind + ":\n";
-  for (std::string const& mesh : best.meshes) table += "  " + mesh + "\n";
-  auto const alone =
-      std::find_if(layouts.begin(), layouts.end(), [](auto const& each) { return each.kind == "alone"; });
-  if (best.kind == "alone") return table + "Give each model GPUs of its own: sharing serves no more.\n";
-  if (alone->goodput_per_s <= 0)
-    return table + "Share: the models do not fit beside each other on GPUs of their own.\n";
-  return table + text("Share: ", std::round(100 * best.goodput_per_s / alone->goodput_per_s) / 100,
-                      " times the requests of GPUs of their own, where ", alone->limit,
-                      " breaks first for the models asked for most.\n");
+  RankedMeshes const& alone =
+      *std::find_if(layouts.begin(), layouts.end(), [](auto const& each) { return each.kind == "alone"; });
+  return rows(problem, layouts) + meshes_of(best) + advice(best, alone) + job(problem, best, alone);
 }
 
 }  // namespace windlass

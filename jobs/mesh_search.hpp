@@ -24,9 +24,15 @@ struct MeshProblem {
   TokenLengths mean_lengths;
 };
 
+/// GPUs of one node and the models on them.
+struct NamedMesh {
+  int gpus;
+  std::vector<std::string> models;
+};
+
 struct RankedMeshes {
-  std::string kind;                   ///< "multiplexed", "in turns", "alone"
-  std::vector<std::string> meshes;    ///< "8 GPUs: a, b"
+  std::string kind;  ///< "multiplexed", "in turns", "alone"
+  std::vector<NamedMesh> meshes;
   double goodput_per_s = 0;           ///< of all models together, within the levels
   double ttft_use = 0, tpot_use = 0;  ///< P90 over the limit, at the goodput
   std::string limit;                  ///< what breaks first beyond it
@@ -41,7 +47,7 @@ MeshProblem read_mesh_problem(std::string const& path);
 /// The best first; step times are the roofline's at shares of the SMs. A placement that fits nowhere has goodput 0.
 std::vector<RankedMeshes> search_meshes(MeshProblem const& problem);
 
-/// The table and the advice.
+/// The table, the advice, and the job that serves each model on GPUs of its own.
 std::string mesh_table(MeshProblem const& problem, std::vector<RankedMeshes> const& layouts);
 
 }  // namespace windlass

@@ -285,16 +285,20 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
 SimCluster read_elastic(JsonFields const& fields, ServiceGoal const&) {
   fields.only({"kind", "name", "power_w", "cost_per_hour", "devices", "prefill_us", "step_us", "kv_tokens",
                "migration_us_per_token", "predicted_output_tokens", "scale_up_sequences", "max_prefill_s",
-               "max_overtaking"});
+               "max_overtaking", "steps_between_pauses", "growth"});
   auto const step = fields.numbers("step_us", 3);
-  ElasticCluster cluster{.degree_times = {},
-                         .step = {step[0], step[1], step[2]},
-                         .kv_tokens = fields.integer("kv_tokens", count_limits),
-                         .migration_us_per_token = fields.number_or("migration_us_per_token", 0, not_negative),
-                         .predicted_output_tokens = fields.integer_or("predicted_output_tokens", 1024, count_limits),
-                         .scale_up_sequences = fields.integer_or("scale_up_sequences", 100, count_limits),
-                         .max_prefill_us = Microseconds(fields.number_or("max_prefill_s", 0.5, positive) * 1e6),
-                         .max_overtaking = std::int32_t(fields.integer_or("max_overtaking", 10, {0, 1e6}))};
+  ElasticCluster cluster{
+      .degree_times = {},
+      .step = {step[0], step[1], step[2]},
+      .kv_tokens = fields.integer("kv_tokens", count_limits),
+      .migration_us_per_token = fields.number_or("migration_us_per_token", 0, not_negative),
+      .predicted_output_tokens = fields.integer_or("predicted_output_tokens", 1024, count_limits),
+      .scale_up_sequences = fields.integer_or("scale_up_sequences", 100, count_limits),
+      .steps_between_pauses = fields.integer_or("steps_between_pauses", 10, {0, 1e6}),
+      .growth = fields.choice_or<ElasticGrowth>("growth", ElasticGrowth::grows,
+                                                {{"grows", ElasticGrowth::grows}, {"stays", ElasticGrowth::stays}}),
+      .max_prefill_us = Microseconds(fields.number_or("max_prefill_s", 0.5, positive) * 1e6),
+      .max_overtaking = std::int32_t(fields.integer_or("max_overtaking", 10, {0, 1e6}))};
   for (JsonFields const& degree : fields.objects("prefill_us")) {
     degree.only({"base", "per_token", "per_square"});
     cluster.degree_times.push_back({.base_us = degree.number("base", not_negative),

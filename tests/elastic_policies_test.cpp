@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "src/policy/elastic_allocation.hpp"
 #include "src/policy/elastic_batching.hpp"
 #include "src/policy/elastic_dispatch.hpp"
 #include "src/policy/elastic_scaling.hpp"
@@ -239,14 +240,85 @@ TEST(ElasticDispatch, CountsWhatRunningSequencesWillStillHold) {
   EXPECT_EQ(plan_elastic_dispatch(in).stop, ElasticDispatchStop::nothing_fits);
 }
 
+TEST(ElasticDispatch, PausesDecodesOnlyWhereThatCostsLessThanWaiting) {
+  GrowingSequence const waiting[] = {{.used_tokens = 1'000, .remaining_tokens = 10}},
+                        running[] = {{.used_tokens = 10, .remaining_tokens = 10}};
+  auto in = two_prompts(waiting);
+  in.running = running;
+  in.decodes = {.step_us = 20, .mean_output_tokens = 200, .least_generated = 100, .most_generated = 100};
+
+  in.decodes.pausing_inverse_generated = 0.001;  // 1,000 us of prefill; waiting: 2,000 us for 1,000 tokens
+  EXPECT_EQ(plan_elastic_dispatch(in).stop, ElasticDispatchStop::all_chosen);
+  in.decodes.pausing_inverse_generated = 0.003;
+  EXPECT_EQ(plan_elastic_dispatch(in).stop, ElasticDispatchStop::nothing_fits);
+}
+
+/// One prompt of 1,000 tokens: 1,000 us on one instance, 500 on two; the group is one instance.
+ElasticAllocationInput one_prompt_beside_a_group() {
+  static constexpr std::int64_t prompt[] = {1'000};
+  static constexpr ElasticDegreeTime times[] = {{0, 1, 0}, {0, 0.5, 0}};
+  return {.prompt_tokens = prompt,
+          .idle_instances = 1,
+          .idle_free_tokens = 5'000,
+          .group = {.instances = 1,
+                    .inverse_generated = 0.01,
+                    .kv_tokens = 100,
+                    .growth_tokens = 50,
+                    .free_tokens = 4'900,
+                    .steps = 10},
+          .room_tokens = {},
+          .degree_times = times,
+          .migration_us_per_token = 4,
+          .steps_between_pauses = 10};
+}
+
+TEST(ElasticAllocation, AGroupMovesWhereThePrefillGainsMoreThanItsKvIsOnItsWay) {
+  std::int64_t const room[] = {149, 1'000, 150};
+  auto in = one_prompt_beside_a_group();
+  in.room_tokens = room;
+
+  auto const plan = plan_elastic_allocation(in);  // 500 us are gained, 100 tokens take 400
+
+  EXPECT_EQ(plan.stop, ElasticAllocationStop::group_moves);
+  EXPECT_EQ(plan.target, std::optional<std::size_t>{2});  // the fullest with room for what will come, too
+  in.migration_us_per_token = 6;
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::idle_instances);
+}
+
+TEST(ElasticAllocation, AGroupPausesWhereThePromptGainsMoreForEachTokenThanItLoses) {
+  auto in = one_prompt_beside_a_group();  // 500 us over 1,000 tokens are gained
+
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::idle_instances);  // 500 us over 100 lost
+  in.group.inverse_generated = 0.0009;
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::group_pauses);
+  in.group.steps = 9;
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::idle_instances);
+}
+
+TEST(ElasticAllocation, AGroupPausesWhereIdleInstancesCannotHoldThePrompts) {
+  auto in = one_prompt_beside_a_group();
+  in.idle_free_tokens = 999;
+
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::group_pauses);
+  in.idle_instances = 0;
+  in.idle_free_tokens = 0;
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::group_pauses);
+  in.group.steps = 0;
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::too_few_idle);
+  in.prompt_tokens = {};
+  EXPECT_EQ(plan_elastic_allocation(in).stop, ElasticAllocationStop::nothing_waits);
+}
+
 TEST(ElasticScaling, AddsForComputeAndForMemoryWhatIsIdle) {
   ElasticScalingInput in{
       .sequences = 100, .instances = 1, .free_tokens = 100, .idle_instances = 3, .instance_tokens = 40};
   EXPECT_EQ(plan_elastic_scaling(in).stop, ElasticScalingStop::enough);
+  EXPECT_EQ(plan_elastic_scaling(in).master_sequences, 100);
 
   in.sequences = 101;
   EXPECT_EQ(plan_elastic_scaling(in).added, 1);
-  in.free_tokens = 11;  // 90 tokens lack: three pools
+  EXPECT_EQ(plan_elastic_scaling(in).master_sequences, 100);  // the other is master of one
+  in.free_tokens = 11;                                        // 90 tokens lack: three pools
   EXPECT_EQ(plan_elastic_scaling(in).added, 3);
   EXPECT_EQ(plan_elastic_scaling(in).stop, ElasticScalingStop::for_memory);
   in.idle_instances = 0;

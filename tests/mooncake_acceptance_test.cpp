@@ -244,25 +244,49 @@ TEST(MooncakeSection51, GroupsAnswerLongPromptsEarlierThanAsManySingleNodes) {
   EXPECT_LT(mean(together), 0.6 * mean(apart));
 }
 
-/// Prefill and decode both near saturation.
+/// More requests than 8 + 8 instances can take.
+struct Pressure {
+  double rate_per_s;
+  double per_sequence_us;  ///< of a decode step
+  ServiceLevel level;
+  double (*answer_tokens)(RandomStream& random);
+};
+
+/// Prefill and decode both near saturation; answers of similar lengths, as one t_d for all assumes.
+constexpr Pressure saturated{.rate_per_s = 10,
+                             .per_sequence_us = 50,
+                             .level = {.ttft_ms = 5'000, .tpot_ms = 20.5},
+                             .answer_tokens = [](RandomStream& random) { return random.log_normal(1'000, 300); }};
+
+/// Prompts wait up to half a minute, so that the decode load follows decisions late.
+constexpr Pressure long_queue{.rate_per_s = 13,
+                              .per_sequence_us = 1'500,
+                              .level = {.ttft_ms = 30'000, .tpot_ms = 50},
+                              .answer_tokens = [](RandomStream& random) { return random.exponential(300); }};
+
 struct Overload {
   CacheReport report;
   double decode_s = 0;  ///< mean time from first to last token
 };
 
-Overload overload(RejectionRule rule, double decode_duration_s, std::uint64_t seed) {
+struct Rejecting {
+  RejectionRule rule;
+  double decode_duration_s = 0;
+};
+
+Overload overload(Pressure const& pressure, Rejecting const& rejecting, std::uint64_t seed) {
   auto cluster = eight_and_eight();
-  cluster.step = {.base_us = 20'000, .per_sequence_us = 1'500, .per_context_us = 0.029};
-  cluster.level = {.ttft_ms = 30'000, .tpot_ms = 50};
+  cluster.step.per_sequence_us = pressure.per_sequence_us;
+  cluster.level = pressure.level;
   cluster.route = shortest_queue_rule();
-  cluster.rejection = rule;
-  cluster.decode_duration_us = Microseconds(decode_duration_s * 1e6);
-  auto const lengths = [](RandomStream& random) {
+  cluster.rejection = rejecting.rule;
+  cluster.decode_duration_us = Microseconds(rejecting.decode_duration_s * 1e6);
+  auto const lengths = [&pressure](RandomStream& random) {
     auto const prompt = std::int32_t(std::min(60'000.0, random.log_normal(7'590, 9'000))) + 1;
-    return TokenLengths{prompt, std::int32_t(random.exponential(300)) + 1};
+    return TokenLengths{prompt, std::int32_t(pressure.answer_tokens(random)) + 1};
   };
-  auto const workload =
-      make_workload({.requests = 6'000, .arrivals = {.rate_per_s = 13}, .lengths = lengths, .seed = seed});
+  auto const workload = make_workload(
+      {.requests = 6'000, .arrivals = {.rate_per_s = pressure.rate_per_s}, .lengths = lengths, .seed = seed});
   Overload result{.report = simulate(cluster, workload)};
   std::vector<double> decode_s;
   for (RequestOutcome const& outcome : result.report.outcomes)
@@ -279,28 +303,42 @@ double variance_of(std::vector<double> loads) {
   return mean(loads);
 }
 
-TEST(MooncakeTable3, EarlyAndPredictiveRejectionWasteLessAndLessPrefill) {
+std::int64_t rejected(Overload const& run) {
+  return std::int64_t(run.report.outcomes.size()) - count_of(run.report.outcomes, RequestEnd::completed);
+}
+
+TEST(MooncakeTable3, EarlyAndPredictiveRejectionRejectFewerAndWasteLessPrefill) {
+  using enum RejectionRule;
+  auto const refused_late = [](Overload const& run) {
+    return count_of(run.report.outcomes, RequestEnd::rejected_after_prefill);
+  };
+  for (std::uint64_t seed = 3; seed < 7; ++seed) {
+    auto const at_decode = overload(saturated, {late}, seed), at_once = overload(saturated, {early}, seed);
+    auto const foreseen = overload(saturated, {predictive, 1.2 * at_decode.decode_s}, seed);
+
+    EXPECT_LT(rejected(at_once), rejected(at_decode)) << seed;  // published: 4183, 3771, 3589
+    EXPECT_LT(rejected(foreseen), rejected(at_once)) << seed;
+    EXPECT_LT(at_once.report.wasted_prefill_us, at_decode.report.wasted_prefill_us) << seed;
+    EXPECT_LT(foreseen.report.wasted_prefill_us, at_once.report.wasted_prefill_us) << seed;
+    EXPECT_LT(refused_late(at_once), refused_late(at_decode)) << seed;
+    EXPECT_LT(refused_late(foreseen), refused_late(at_once)) << seed;
+  }
+}
+
+TEST(MooncakeTable3, EarlyRejectionMakesTheDecodeLoadSwing) {
+  using enum RejectionRule;
   double early_variance = 0, predictive_variance = 0;
   for (std::uint64_t seed = 3; seed < 7; ++seed) {
-    auto const late = overload(RejectionRule::late, 0, seed);
-    auto const early = overload(RejectionRule::early, 0, seed);
-    auto const predictive = overload(RejectionRule::predictive, late.decode_s, seed);
+    double const decode_s = overload(long_queue, {late}, seed).decode_s;
 
-    auto const refused_late = [](Overload const& run) {
-      return count_of(run.report.outcomes, RequestEnd::rejected_after_prefill);
-    };
-    EXPECT_LT(early.report.wasted_prefill_us, late.report.wasted_prefill_us);
-    EXPECT_LT(predictive.report.wasted_prefill_us, early.report.wasted_prefill_us);
-    EXPECT_LT(refused_late(early), refused_late(late));
-    EXPECT_LT(refused_late(predictive), refused_late(early));
-    early_variance += variance_of(early.report.decode_loads);
-    predictive_variance += variance_of(predictive.report.decode_loads);
+    early_variance += variance_of(overload(long_queue, {early}, seed).report.decode_loads);
+    predictive_variance += variance_of(overload(long_queue, {predictive, decode_s}, seed).report.decode_loads);
   }
-  EXPECT_GT(early_variance, predictive_variance);  // early rejection makes the decode load swing
+  EXPECT_GT(early_variance, predictive_variance);
 }
 
 TEST(MooncakeTable3, EveryRequestEndsOnce) {
-  auto const outcomes = overload(RejectionRule::predictive, 14, 3).report.outcomes;
+  auto const outcomes = overload(saturated, {RejectionRule::predictive, 24.5}, 3).report.outcomes;
 
   EXPECT_EQ(count_of(outcomes, RequestEnd::unfinished), 0);
   EXPECT_EQ(count_of(outcomes, RequestEnd::completed) + count_of(outcomes, RequestEnd::rejected_at_arrival) +

@@ -142,5 +142,18 @@ TEST(EarlyRejection, PredictionCountsWhoWillDecodeWhenTheFirstTokenIsOut) {
   EXPECT_EQ(plan_early_rejection(in).stop, RejectionStop::decode_overloaded);  // 20 + 4 * 10 > 50
 }
 
+TEST(EarlyRejection, PredictionPutsTheRequestOnOneInstanceAndTheOthersEvenlyOnAll) {
+  auto in = healthy(RejectionRule::predictive);
+  in.step = {.base_us = 20, .per_sequence_us = 0, .per_context_us = 0.01};
+  DecodeForecast const running[] = {{900, 1'000}, {900, 1'000}};
+  in.sequences = running;
+  in.decode_instances = 4;
+  in.context_tokens = 2'500;
+
+  EXPECT_DOUBLE_EQ(plan_early_rejection(in).decode_load, (20 + 0.01 * (500 + 2'500)) / 50);
+  in.context_tokens = 2'501;
+  EXPECT_EQ(plan_early_rejection(in).stop, RejectionStop::decode_overloaded);
+}
+
 }  // namespace
 }  // namespace windlass

@@ -166,9 +166,11 @@ TEST(SplitwiseTable29Scenario, EqualPowerKeepsThePublishedOrder) {
             detail(clusters[4], "cost_per_million_output_tokens"));
 }
 
-TEST(MooncakeTable3Scenario, RejectingEarlierWastesLessPrefill) {
-  auto const clusters = simulated("mooncake.json");
+TEST(MooncakeTable3Scenario, RejectingEarlierRejectsFewerAndWastesLessPrefill) {
+  auto const clusters = simulated("mooncake.json");  // predictive, early, late
 
+  EXPECT_GT(clusters[0].runs[0].completed, clusters[1].runs[0].completed);
+  EXPECT_GT(clusters[1].runs[0].completed, clusters[2].runs[0].completed);
   EXPECT_LT(detail(clusters[0], "wasted_prefill_s"), detail(clusters[1], "wasted_prefill_s"));
   EXPECT_LT(detail(clusters[1], "wasted_prefill_s"), detail(clusters[2], "wasted_prefill_s"));
 }

@@ -30,6 +30,8 @@ grep -q -- "--layout mixed=[0-9]*xtp[0-9]*'\$" "$work/plan.txt" || fails "plan p
 for words in '^machine: .* cores in [0-9]* ranks' '^model: ' isaggregate 'sbatch --nodes=1' -- '--layout '; do
   [ "$words" = -- ] || grep -q -- "$words" "$work/here.txt" || fails "plan --model says nothing of $words"
 done
+"$program" plan inputs/scenarios/plan_models.json >"$work/models.txt" || fails "plan of several models"
+grep -q -- "--model chat-7b .*--layout mixed=1xtp[0-9] &\$" "$work/models.txt" || fails "no job: $(cat "$work/models.txt")"
 ! "$program" plan --model inputs/reference/llama-gqa --ranks 100000 2>"$work/error" || fails "100000 ranks pass"
 grep -q 'ranks 100000' "$work/error" || fails "too many ranks are not named: $(cat "$work/error")"
 

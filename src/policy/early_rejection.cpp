@@ -3,9 +3,9 @@
 namespace windlass {
 namespace {
 
-/// Mean step time of the decode instances when this request joins them, over the limit.
+/// Step time of the instance that would decode this request, over the limit: the others lie evenly on all instances.
 double predicted_load(EarlyRejectionInput const& in) {
-  double sequences = 1, context = double(in.context_tokens);
+  double sequences = 0, context = 0;
   for (DecodeForecast const& each : in.sequences) {
     bool const started = each.decodes_from_us <= in.first_token_at_us;
     bool const ended = in.first_token_at_us - each.decodes_from_us > in.decode_duration_us;
@@ -14,7 +14,7 @@ double predicted_load(EarlyRejectionInput const& in) {
     context += double(each.context_tokens);
   }
   double const instances = double(in.decode_instances);
-  return in.step.at(sequences / instances, context / instances) / in.tbt_limit_us;
+  return in.step.at(sequences / instances + 1, context / instances + double(in.context_tokens)) / in.tbt_limit_us;
 }
 
 }  // namespace

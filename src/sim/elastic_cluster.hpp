@@ -13,16 +13,23 @@
 
 namespace windlass {
 
+enum class ElasticGrowth : std::uint8_t {
+  grows,
+  stays  ///< as LoongServe without scaling up: no instance joins a group that decodes, no KV moves, one master
+};
+
 struct ElasticCluster {
   std::vector<ElasticDegreeTime> degree_times;  ///< of a prefill over 1, 2, … instances; as many as there are
   StepEstimate step;       ///< of a decode group: sequences and context are shared by its instances
   std::int64_t kv_tokens;  ///< of one instance
   double migration_us_per_token = 0;
   std::int64_t predicted_output_tokens = 1024;  ///< of a sequence, for the memory test
-  std::int64_t scale_up_sequences = 100;        ///< of one instance: with more, an idle one joins the group
-  Microseconds max_prefill_us = 500'000;        ///< of prompts that start together; a longer one goes alone
-  std::int32_t max_overtaking = 10;             ///< rounds in which prompts may pass one that does not fit
-  SpanLog* spans = nullptr;                     ///< gets every step; outlives the run
+  std::int64_t scale_up_sequences = 100;        ///< of one master: with more, an idle instance joins the group
+  std::int64_t steps_between_pauses = 10;       ///< of a group whose instances prompts would take
+  ElasticGrowth growth = ElasticGrowth::grows;
+  Microseconds max_prefill_us = 500'000;  ///< of prompts that start together; a longer one goes alone
+  std::int32_t max_overtaking = 10;       ///< rounds in which prompts may pass one that does not fit
+  SpanLog* spans = nullptr;               ///< gets every step; outlives the run
 };
 
 struct ElasticReport {
