@@ -15,6 +15,7 @@ namespace windlass {
 namespace json = boost::json;
 
 std::shared_ptr<JsonFile const> read_json_with_comments(std::string const& path) {
+  if (std::filesystem::is_directory(path)) throw InputError(path + ": is a folder; name a file");
   std::ifstream in(path);
   if (!in) throw FileError(path, "open", errno);
   std::stringstream buffer;
@@ -30,6 +31,8 @@ std::shared_ptr<JsonFile const> read_json_with_comments(std::string const& path)
   std::size_t const rest = file->content.find_first_not_of(" \t\r\n", consumed);
   if (!error && rest == std::string::npos) {
     file->value = parser.release();
+    if (auto const twice = repeated_field(file->content))
+      throw InputError(text(path, ":", twice->line, ": ", twice->path, ": is given twice; allowed: once"));
     return file;
   }
   auto const begin = file->content.begin(), end = begin + std::ptrdiff_t(std::min(consumed, file->content.size()));

@@ -26,6 +26,13 @@ std::shared_ptr<JsonFile const> read_json_with_comments(std::string const& path)
 /// around it. `content` is JSON that was parsed before.
 int line_of(std::string_view content, std::string_view where);
 
+/// The first field that an object of a parsed file has twice, and its line.
+struct RepeatedField {
+  std::string path;
+  int line;
+};
+std::optional<RepeatedField> repeated_field(std::string_view content);
+
 /// Inclusive limits of a number.
 struct Limits {
   double least, most;

@@ -1,6 +1,8 @@
 // Where in a JSON file a field stands: a second, forgiving walk over text that the parser has accepted.
 #include <algorithm>
 #include <cctype>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "jobs/json_fields.hpp"
@@ -16,6 +18,17 @@ class Walk {
   std::size_t find() {
     value("");
     return best_;
+  }
+
+  struct FieldPlace {
+    std::string path;
+    std::size_t offset;
+  };
+
+  /// The first field that an object has twice.
+  std::optional<FieldPlace> repeated() {
+    value("");
+    return repeated_;
   }
 
  private:
@@ -73,6 +86,7 @@ class Walk {
       }
       std::size_t const offset = at_;
       std::string const inner = path + (path.empty() ? "" : ".") + std::string(word());
+      if (!seen_.insert(inner).second && !repeated_) repeated_ = FieldPlace{inner, offset};
       note(inner, offset);
       skip_space();
       ++at_;  // the colon
@@ -98,13 +112,22 @@ class Walk {
 
   std::string_view content_, wanted_;
   std::size_t at_ = 0, longest_ = 0, best_ = 0;
+  std::set<std::string> seen_;
+  std::optional<FieldPlace> repeated_;
 };
+
+int line_at(std::string_view content, std::size_t offset) {
+  return int(std::count(content.begin(), content.begin() + std::ptrdiff_t(offset), '\n')) + 1;
+}
 
 }  // namespace
 
-int line_of(std::string_view content, std::string_view where) {
-  std::size_t const offset = Walk(content, where).find();
-  return int(std::count(content.begin(), content.begin() + std::ptrdiff_t(offset), '\n')) + 1;
+int line_of(std::string_view content, std::string_view where) { return line_at(content, Walk(content, where).find()); }
+
+std::optional<RepeatedField> repeated_field(std::string_view content) {
+  auto const found = Walk(content, "").repeated();
+  if (!found) return std::nullopt;
+  return RepeatedField{.path = found->path, .line = line_at(content, found->offset)};
 }
 
 }  // namespace windlass

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -89,6 +90,16 @@ void add_instances(JsonFields const& fields, JsonFields const& whole, PipelineCl
   cluster.instances.insert(cluster.instances.end(), std::size_t(fields.integer_or("count", 1, {1, 1e6})), instance);
 }
 
+void require_both_phases(JsonFields const& fields, PipelineCluster const& cluster) {
+  auto const any = [&](SimRole role) {
+    return std::any_of(cluster.instances.begin(), cluster.instances.end(),
+                       [&](PipelineInstance const& each) { return each.role == role; });
+  };
+  std::string const allowed = "roles for both phases: prefill with decode, or mixed";
+  if (!any(SimRole::prefill) && !any(SimRole::mixed)) fields.fail("instances", "none of them prefills", allowed);
+  if (any(SimRole::prefill) && !any(SimRole::decode)) fields.fail("instances", "none of them decodes", allowed);
+}
+
 int devices_of(SimCluster const& cluster, JsonFields const& fields) {
   if (auto const* machines = std::get_if<MachineCluster>(&cluster)) return int(machines->machines.size());
   if (auto const* caches = std::get_if<CacheCluster>(&cluster))
@@ -140,6 +151,7 @@ SimCluster read_pipelines(JsonFields const& fields, ServiceGoal const&) {
                "shared_prompt_tokens", "failures", "max_restarts", "role_control", "in_flight"});
   PipelineCluster cluster;
   for (JsonFields const& instance : fields.objects("instances")) add_instances(instance, fields, cluster);
+  require_both_phases(fields, cluster);
   if (fields.has("link")) {
     auto const link = fields.object("link");
     link.only({"gb_per_s", "kv_bytes_per_token", "latency_us", "fabric_gb_per_s"});
@@ -221,6 +233,15 @@ void read_stages(JsonFields const& fields, CacheCluster& cluster) {
   cluster.hop_us = fields.number_or("hop_us", 0, not_negative);
 }
 
+void read_rejection(JsonFields const& fields, ServiceGoal const& goal, CacheCluster& cluster) {
+  if (fields.text_or("rejection", "none") == "none") return;
+  cluster.rejection = fields.choice<RejectionRule>(
+      "rejection",
+      {{"late", RejectionRule::late}, {"early", RejectionRule::early}, {"predictive", RejectionRule::predictive}});
+  if (cluster.rejection == RejectionRule::predictive) fields.number("decode_duration_s", positive);
+  cluster.level = goal.level;
+}
+
 SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   fields.only({"kind",
                "name",
@@ -273,12 +294,7 @@ SimCluster read_caches(JsonFields const& fields, ServiceGoal const& goal) {
   std::string const router = fields.text_or("router", "prompt-tree");
   if (router == "random") cluster.choice = PrefillChoice::random;
   if (router == "session") cluster.choice = PrefillChoice::session;
-  if (fields.has("rejection") && fields.text("rejection") != "none") {
-    cluster.rejection = fields.choice<RejectionRule>(
-        "rejection",
-        {{"late", RejectionRule::late}, {"early", RejectionRule::early}, {"predictive", RejectionRule::predictive}});
-    cluster.level = goal.level;
-  }
+  read_rejection(fields, goal, cluster);
   return cluster;
 }
 

@@ -126,10 +126,10 @@ Workload read_mooncake_trace(std::string const& path) {
   for (int number = 1; std::getline(file, line); ++number) {
     try {
       workload.push_back(request_of_line(boost::json::parse(line).as_object()));
-    } catch (std::exception const& problem) {
+    } catch (std::exception const&) {
       throw InputError(text(path, ":", number,
-                            ": not an object with timestamp, input_length, output_length and hash_ids (",
-                            problem.what(), ")"));
+                            ": is no line of a Mooncake trace; allowed: {\"timestamp\": 0, \"input_length\": 700, "
+                            "\"output_length\": 50, \"hash_ids\": [0, 1]}"));
     }
   }
   return workload;

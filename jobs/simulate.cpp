@@ -48,11 +48,15 @@ void write_file(std::filesystem::path const& path, std::string const& content) {
   if (!file) throw FileError(path.string(), "write", errno);
 }
 
-void write_reports(std::filesystem::path const& folder, Scenario const& scenario,
-                   std::vector<ClusterFigures> const& clusters) {
+/// Before a run that may take long.
+void make_folder(std::filesystem::path const& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw FileError(folder.string(), "create", error.value());
+}
+
+void write_reports(std::filesystem::path const& folder, Scenario const& scenario,
+                   std::vector<ClusterFigures> const& clusters) {
   write_file(folder / "report.json", report_json(scenario, clusters));
   write_file(folder / "report.csv", report_csv(clusters));
   write_file(folder / "attainment.svg", attainment_svg(scenario, clusters));
@@ -86,7 +90,6 @@ std::vector<ClusterFigures> trace(Scenario const& scenario, po::variables_map co
   if (!values.count("output")) throw InputError("--trace needs --output, the folder for trace_1.json");
   auto const window = parse_window(values["trace"].as<std::string>());
   std::filesystem::path const folder = values["output"].as<std::string>();
-  std::filesystem::create_directories(folder);
   double const rate = values.count("rate") ? values["rate"].as<double>() : scenario.rate_per_s;
   std::vector<ClusterFigures> clusters;
   for (ScenarioCluster const& cluster : scenario.clusters) {
@@ -130,6 +133,7 @@ int simulate_command(std::vector<std::string> const& words) {
   if (values.count("trace") && values.count("sweep")) throw InputError("give --trace or --sweep, not both");
   if (values.count("rate") && values.count("sweep")) throw InputError("give --rate or --sweep, not both");
   Scenario const scenario = read_scenario(values["scenario"].as<std::string>());
+  if (values.count("output")) make_folder(values["output"].as<std::string>());
   auto const clusters = values.count("trace") ? trace(scenario, values) : study(scenario, values);
   std::cout << report_table(scenario, clusters);
   if (!values.count("output")) return exit_done;

@@ -68,6 +68,22 @@ TEST(ScenarioErrors, NameLineFieldAndWhatIsAllowed) {
             "slowdowns_of");
   EXPECT_EQ(complaint(replaced(small_scenario, "\"kind\": \"pipelines\",", "")),
             ":5: cluster.kind: is missing; allowed: a value; given here: steps, instances");
+  EXPECT_EQ(
+      complaint(replaced(small_scenario, "\"decode\"", "\"prefill\"")),
+      ":8: cluster.instances: none of them decodes; allowed: roles for both phases: prefill with decode, or mixed");
+  EXPECT_EQ(complaint(replaced(small_scenario, "// a comment", "\n\"service_level\": {},")),
+            ":5: service_level: is given twice; allowed: once");
+}
+
+TEST(ScenarioErrors, SayWhatARuleOfRejectionStillNeeds) {
+  std::string const rejecting =
+      R"({"workload": {"kind": "drawn", "rate_per_s": 1, "requests": 9, "lengths": "sharegpt"},
+"service_level": {"ttft_ms": 400, "tpot_ms": 40}, "cluster": {"kind": "caches", "prefill_instances": 1,
+"decode_instances": 1, "prefill_us": [1, 1, 0], "step_us": [1, 1, 0], "kv_bytes_per_token": 9, "link_gb_per_s": 1,
+"cache_blocks": 9, "rejection": "predictive"}})";
+
+  EXPECT_EQ(complaint(rejecting).substr(0, 42), ":2: cluster.decode_duration_s: is missing;");
+  EXPECT_EQ(complaint(replaced(rejecting, "predictive", "early")), "");
 }
 
 TEST(ScenarioErrors, NameTheLineThatIsNotJson) {

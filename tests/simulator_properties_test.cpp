@@ -73,9 +73,8 @@ Finished caches(int scale, Workload const& workload) {
                              .kv_us_per_token = 6.5,
                              .cache_blocks = 400,
                              .route = mooncake_rule(2),
-                             .rejection = RejectionRule::predictive,
-                             .level = {.ttft_ms = 10'000, .tpot_ms = 60},
-                             .decode_duration_us = 5'000'000};
+                             .rejection = RejectionRule::early,
+                             .level = {.ttft_ms = 10'000, .tpot_ms = 26}};  // refused at arrival and after prefill
   return {simulate(cluster, workload).outcomes};
 }
 
