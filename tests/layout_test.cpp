@@ -114,6 +114,7 @@ TEST(LayoutPlan, LowAffinityPutsStagesOfFeederAndFedOnOneHost) {
       EXPECT_EQ(places[std::size_t(plan.instances[0].ranks[stage * 2 + i])].host,
                 places[std::size_t(plan.instances[1].ranks[stage * 2 + i])].host);
   EXPECT_EQ(plan.kv_reach, KvReach::inside_hosts);
+  EXPECT_NE(plan.reasons.back().find("gathers its KV on its leader's host"), std::string::npos);
 }
 
 TEST(LayoutPlan, AFastFabricAllowsWhatLowAffinityForbids) {
