@@ -256,14 +256,14 @@ std::string job(MeshProblem const& problem, RankedMeshes const& best, RankedMesh
   if (best.kind != "alone")
     words += text("Sharing is simulated only: a job serves one model on devices of its own; alone they serve ",
                   rounded(alone.goodput_per_s), " requests/s.\n");
-  words += text("\nTo run each model alone, as steps of one job (its name stands for its file):\n  sbatch --nodes=",
-                problem.nodes, " --ntasks-per-node=", problem.gpus_per_node, " <<'END'\n  #!/bin/bash\n");
+  words += text("\nTo run each model alone, as steps of one job (its name stands for its file):\n\nsbatch --nodes=",
+                problem.nodes, " --ntasks-per-node=", problem.gpus_per_node, " <<'END'\n#!/bin/bash\n");
   for (NamedMesh const& mesh : alone.meshes) {
     std::string const& name = mesh.models.front();
-    words += text("  srun --exact --nodes=1 --ntasks=", mesh.gpus, " windlass batch --model ", name, " --input ", name,
+    words += text("srun --exact --nodes=1 --ntasks=", mesh.gpus, " windlass batch --model ", name, " --input ", name,
                   ".jsonl --output ", name, ".out.jsonl --layout mixed=1xtp", mesh.gpus, " &\n");
   }
-  return words + "  wait\n  END\n";
+  return words + "wait\nEND\n";
 }
 
 }  // namespace

@@ -42,8 +42,9 @@ TEST(MeshPlanner, NamesTheJobThatServesEachModelOnDevicesOfItsOwn) {
   auto const table = mesh_table(two_models(), layouts);
 
   EXPECT_TRUE(says(table, "Share: 1.2 times")) << table;
+  EXPECT_TRUE(says(table, "\nwait\nEND\n")) << table;
   EXPECT_TRUE(says(table, "Sharing is simulated only")) << table;
-  EXPECT_TRUE(says(table, "sbatch --nodes=1 --ntasks-per-node=8 <<'END'")) << table;
+  EXPECT_TRUE(says(table, "\nsbatch --nodes=1 --ntasks-per-node=8 <<'END'\n#!/bin/bash\nsrun ")) << table;
   EXPECT_TRUE(says(table,
                    "srun --exact --nodes=1 --ntasks=4 windlass batch --model chat-7b --input chat-7b.jsonl --output "
                    "chat-7b.out.jsonl --layout mixed=1xtp4 &\n"))
