@@ -101,17 +101,7 @@ CheckpointOptions checkpoint_values(po::variables_map const& values) {
 po::options_description machine_options() {
   po::options_description options("Machine", help_width, help_text_width);
   add_machine_options(options);
-  options.add_options()(
-      "layout", with_default<std::string>("auto"),
-      "who does what under mpirun or srun: auto, mixed=3, mixed=1xtp2 or 1xpp2 (ranks that share a model: "
-      "parts of every layer, or some layers each), "
-      "prefill=2,decode=1,spare=1, "
-      "controller=dedicated (windlass inspect topology --layout L shows it)");
-  options.add_options()("transport", with_default<std::string>("auto"),
-                        "how KV gets to another instance: auto, shared (its pages change hands, inside a "
-                        "machine), window (MPI one-sided) or message");
-  options.add_options()("lost-after-seconds", with_default(10.0),
-                        "a rank that is silent for so long is killed, and its work goes to others");
+  add_rank_options(options);
   options.add_options()("max-line-mib", with_default(64), "longest line of the input, MiB");
   options.add_options()("drain-seconds", with_default(30.0), "how long running requests may go on after a signal");
   options.add_options()("time-left", with_default(0.0),
@@ -122,16 +112,6 @@ po::options_description machine_options() {
   options.add_options()("quiet", po::bool_switch(), "no progress and no table");
   options.add_options()("help,h", "print this");
   return options;
-}
-
-std::string transport(std::string const& name) {
-  if (name == "auto" || transport_called(name)) return name;
-  throw InputError(text("--transport ", name, " does not exist; use auto, shared, window or message"));
-}
-
-double lost_after_seconds(double seconds) {
-  if (seconds >= 1 && seconds <= 3600) return seconds;
-  throw InputError(text("--lost-after-seconds ", seconds, ": must be 1 to 3600 (a busy rank is silent for moments)"));
 }
 
 void check_files(BatchOptions const& options) {
@@ -163,8 +143,8 @@ BatchOptions from_values(po::variables_map const& values) {
       .trace_file = words("trace"),
       .quiet = set("quiet"),
       .layout = parse_layout(words("layout")),
-      .transport = transport(words("transport")),
-      .lost_after_seconds = lost_after_seconds(values["lost-after-seconds"].as<double>()),
+      .transport = transport_option(values),
+      .lost_after_seconds = lost_after_option(values),
       .checkpoint = checkpoint_values(values),
       .time_left_seconds = time_left(values["time-left"].as<double>()),
       .requeue = set("requeue"),
@@ -174,6 +154,32 @@ BatchOptions from_values(po::variables_map const& values) {
 }
 
 }  // namespace
+
+void add_rank_options(po::options_description& options) {
+  options.add_options()(
+      "layout", with_default<std::string>("auto"),
+      "who does what under mpirun or srun: auto, mixed=3, mixed=1xtp2 or 1xpp2 (ranks that share a model: "
+      "parts of every layer, or some layers each), "
+      "prefill=2,decode=1,spare=1, "
+      "controller=dedicated (windlass inspect topology --layout L shows it)");
+  options.add_options()("transport", with_default<std::string>("auto"),
+                        "how KV gets to another instance: auto, shared (its pages change hands, inside a "
+                        "machine), window (MPI one-sided) or message");
+  options.add_options()("lost-after-seconds", with_default(10.0),
+                        "a rank that is silent for so long is killed, and its work goes to others");
+}
+
+std::string transport_option(po::variables_map const& values) {
+  std::string const name = values["transport"].as<std::string>();
+  if (name == "auto" || transport_called(name)) return name;
+  throw InputError(text("--transport ", name, " does not exist; use auto, shared, window or message"));
+}
+
+double lost_after_option(po::variables_map const& values) {
+  double const seconds = values["lost-after-seconds"].as<double>();
+  if (seconds >= 1 && seconds <= 3600) return seconds;
+  throw InputError(text("--lost-after-seconds ", seconds, ": must be 1 to 3600 (a busy rank is silent for moments)"));
+}
 
 std::optional<BatchOptions> parse_batch_options(std::vector<std::string> const& words) {
   po::options_description all("", help_width, help_text_width);

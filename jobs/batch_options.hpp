@@ -41,6 +41,13 @@ struct BatchOptions {
   std::map<std::string, std::string> given;  ///< every option with its value, for the report
 };
 
+/// --layout, --transport and --lost-after-seconds: of whatever runs on several ranks.
+void add_rank_options(boost::program_options::options_description& options);
+/// "auto", "shared", "window" or "message". Throws InputError.
+std::string transport_option(boost::program_options::variables_map const& values);
+/// 1 to 3600. Throws InputError.
+double lost_after_option(boost::program_options::variables_map const& values);
+
 /// Nothing where help was asked for; it is printed. Throws InputError naming the option that is wrong.
 std::optional<BatchOptions> parse_batch_options(std::vector<std::string> const& words);
 

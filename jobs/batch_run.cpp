@@ -73,23 +73,9 @@ int BatchRun::run() {
   return end == BatchEnd::done ? exit_done : exit_again;
 }
 
-/// A problem of one rank is everybody's: all reach the same collective calls, or leave together.
 template <class Attempt>
 void BatchRun::together(Attempt attempt) {
-  std::exception_ptr own;
-  std::string words;
-  try {
-    attempt();
-  } catch (std::exception const& error) {
-    own = std::current_exception();
-    words = error.what();
-  }
-  try {
-    agree(place_.mpi, words);
-  } catch (InputError const&) {
-    if (own) std::rethrow_exception(own);
-    throw;
-  }
+  windlass::together(place_.mpi, std::move(attempt));
 }
 
 void BatchRun::set_up() {

@@ -82,6 +82,16 @@ ChildCommand::ChildCommand(std::vector<std::string> const& words, std::vector<st
   if (ends[0] >= 0) ::close(ends[0]);
   pipe_ = ends[1];
   if (failed != 0) throw InputError(text("-- ", words.front(), ": cannot be started: ", std::strerror(failed)));
+  if (input == ChildInput::shared) guard();
+}
+
+void ChildCommand::guard() {
+  try {
+    guard_ = std::make_unique<CommandGuard>(child_);
+  } catch (...) {
+    end(0);
+    throw;
+  }
 }
 
 ChildCommand::~ChildCommand() {

@@ -4,9 +4,12 @@
 #include <sys/types.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "jobs/command_guard.hpp"
 
 namespace windlass {
 
@@ -15,6 +18,7 @@ namespace windlass {
 std::vector<std::string> environment_for_command(char const* const* own,
                                                  std::map<std::string, std::string> const& added);
 
+/// shared: it is guarded: where this process ends without ending it, it and what it has started end too.
 /// behind_a_pipe: its standard input is a pipe that closes with this object, or with this process however that ends;
 /// and signals of the terminal do not reach it.
 enum class ChildInput : unsigned char { shared, behind_a_pipe };
@@ -37,10 +41,12 @@ class ChildCommand {
   int end(int patience_ms);
 
  private:
+  void guard();
   bool ends_within(int milliseconds);
 
   pid_t child_ = -1;
   int pipe_ = -1;  ///< our end of it
+  std::unique_ptr<CommandGuard> guard_;
   std::optional<int> exit_code_;
 };
 

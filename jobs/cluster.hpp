@@ -1,6 +1,7 @@
 /// The ranks of a job as instances: who does what, what each one is given, and how KV moves between them.
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "mpi/job.hpp"
 #include "mpi/job_map.hpp"
 #include "mpi/kv_exchange.hpp"
+#include "src/core/error.hpp"
 #include "src/policy/layout_plan.hpp"
 #include "src/serve/follower_worker.hpp"
 #include "src/serve/report.hpp"
@@ -50,6 +52,26 @@ std::optional<SharedWeights> share_weights(ClusterPlan const& plan, ModelConfig 
 void agree(MpiJob const& job, std::string const& problem);
 /// Collective: [world ranks] what each rank says.
 std::vector<std::string> say(MpiJob const& job, std::string const& words);
+/// Collective: a problem of one rank is everybody's, so that all reach the same collective calls, or leave together.
+/// Throws its own problem where this rank has one, else agree()'s.
+template <class Attempt>
+void together(MpiJob const& job, Attempt attempt) {
+  std::exception_ptr own;
+  std::string words;
+  try {
+    attempt();
+  } catch (std::exception const& error) {
+    own = std::current_exception();
+    words = error.what();
+  }
+  try {
+    agree(job, words);
+  } catch (InputError const&) {
+    if (own) std::rethrow_exception(own);
+    throw;
+  }
+}
+
 /// Collective: what rank 0 says.
 std::string from_rank_0(MpiJob const& job, std::string const& words);
 /// Collective: throws on every rank where ranks with an engine differ in `words` (model and arithmetic).

@@ -40,6 +40,7 @@ system_h5py() { python_module h5py || /usr/bin/python3 -c "import h5py" 2>/dev/n
 # Elsewhere than on Debian their tests are skipped.
 network_namespaces() { ! tool apt-get || PATH=$PATH:/usr/sbin tool ip; }
 slurm() { ! tool apt-get || PATH=$PATH:/usr/sbin tool slurmctld && PATH=$PATH:/usr/sbin tool munged; }
+browser() { ! tool apt-get || tool chromium-headless-shell || tool chromium || tool google-chrome; }
 kokkos() { header Kokkos_Core.hpp || [ -f /usr/include/trilinos/Kokkos_Core.hpp ]; }
 
 # Debian names its default Boost without a version; version 12 has the first one with JSON only under a number.
@@ -82,6 +83,7 @@ find_missing() {
   need "ccache" "tool ccache" "ccache" "ccache"
   [ "$level" = tests ] && return
   need "Slurm" "slurm" "slurmctld slurmd slurm-client munge" "slurm"
+  need "headless Chromium" "browser" "chromium-headless-shell" ""
   need "clang-format" "tool clang-format" "clang-format" "llvm"
   need "clang-tidy >= 15" "tool clang-tidy-16 || tool clang-tidy-15 || tool clang-tidy-19" "clang-tidy-16" "llvm@15:"
   need "MPICH under its Debian names" "tool mpicxx.mpich && tool mpiexec.mpich" "mpich libmpich-dev" "mpich"

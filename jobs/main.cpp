@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#ifdef WINDLASS_SERVE
+#include "jobs/command_guard.hpp"
+#endif
 #include "jobs/commands.hpp"
 #include "jobs/exit_codes.hpp"
 #include "jobs/told_error.hpp"
@@ -39,6 +42,7 @@ constexpr char const* usage =
 int run_serve(std::string const& name, [[maybe_unused]] std::vector<std::string> const& words) {
 #ifdef WINDLASS_SERVE
   if (name == "chat") return chat_command(words);
+  if (name == "guard-command") return guard_command(words);
   return name == "serve" ? serve_command(words) : bench_serve_command(words);
 #else
   log_warning(text("this program was built without ", name, "; build it with -DWINDLASS_SERVE=ON (needs OpenSSL)"));
@@ -59,7 +63,8 @@ int run(std::vector<std::string> const& words) {
   std::vector<std::string> const rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (first == "batch") return batch_command(rest);
   if (first == "launch") return launch_command(rest);
-  if (first == "serve" || first == "chat" || first == "bench-serve") return run_serve(first, rest);
+  if (first == "serve" || first == "chat" || first == "bench-serve" || first == "guard-command")
+    return run_serve(first, rest);
   if (first == "inspect") return inspect_command(rest);
   if (first == "bench") return bench_command(rest);
   if (first == "submit") return submit_command(rest);

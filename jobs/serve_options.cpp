@@ -28,6 +28,9 @@ constexpr char const* ending =
     "set\n"
     "and without the launcher's variables. The server ends with it and with its exit code; signals reach it as "
     "SIGTERM.\n"
+    "Where the server is killed, CMD and what it has started are ended too.\n"
+    "\nUnder mpirun or srun all ranks compute (--layout) and rank 0 answers; where a rank dies its streams go on from\n"
+    "another one.\n"
     "\nExit codes: 0 drained, every accepted request was answered; 75 some were cut off; 1 the server failed; 2 the\n"
     "command line or what it names is wrong.\n";
 
@@ -118,6 +121,7 @@ std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& 
   add_model_options(model);
   add_answer_options(answers);
   add_machine_options(machine);
+  add_rank_options(machine);
   all.add(server_options()).add(model).add(answers).add(machine).add(run_options());
   po::variables_map const values = parse_words(words, all, "");
   if (values.count("help")) {
@@ -130,6 +134,9 @@ std::optional<ServeOptions> parse_serve_options(std::vector<std::string> const& 
                        .key_environment = values["api-key-env"].as<std::string>(),
                        .key_file = values["api-key-file"].as<std::string>(),
                        .metrics = values["open-metrics"].as<bool>() ? MetricsAccess::open : MetricsAccess::with_key,
+                       .layout = parse_layout(values["layout"].as<std::string>()),
+                       .transport = transport_option(values),
+                       .lost_after_seconds = lost_after_option(values),
                        .max_waiting = at_least(values, "max-waiting", 0),
                        .drain_seconds = drain_seconds(values),
                        .files_folder = values["files-folder"].as<std::string>(),

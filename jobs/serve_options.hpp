@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "jobs/batch_options.hpp"
 #include "jobs/engine_options.hpp"
 #include "src/api/http_server.hpp"
 #include "src/serve/online/api_service.hpp"
@@ -19,7 +20,10 @@ struct ServeOptions {
   std::string key_environment;  ///< variable that holds the key; empty: a random one
   std::string key_file;         ///< several users' keys instead; empty: none
   MetricsAccess metrics = MetricsAccess::with_key;
-  int max_waiting = 0;  ///< prompts that may wait for a place in the batch
+  Layout layout;                  ///< of the ranks
+  std::string transport;          ///< "auto" or a name: how KV moves between instances
+  double lost_after_seconds = 0;  ///< of silence, after which a rank is lost
+  int max_waiting = 0;            ///< prompts that may wait for a place in the batch
   double drain_seconds = 0;
   std::string files_folder;  ///< uploads and batches; empty: a temporary one
   std::uint64_t max_user_file_bytes = 0;

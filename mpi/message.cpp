@@ -6,6 +6,7 @@ Inbox inbox_of(Tag tag) {
   switch (tag) {
     case Tag::hello:
     case Tag::answered:
+    case Tag::streamed:
     case Tag::moved:
     case Tag::heartbeat:
     case Tag::rank_ended:

@@ -38,8 +38,9 @@ enum class Tag : std::uint32_t {
   checkpoint_order,
   checkpoint_part,
   traced,
+  streamed,
 };
-constexpr Tag last_tag = Tag::traced;
+constexpr Tag last_tag = Tag::streamed;
 
 /// Who on a rank gets a message.
 enum class Inbox : std::uint8_t { controller, worker, exchange };
@@ -86,6 +87,14 @@ struct Answered {
   bool operator==(Answered const&) const = default;
 };
 static_assert(WireMessage<Answered>);
+
+/// Leader -> controller: tokens of requests whose answers are told as they come. Tail: `pieces` StreamedPieces.
+struct Streamed {
+  static constexpr Tag tag = Tag::streamed;
+  std::uint64_t pieces;
+  bool operator==(Streamed const&) const = default;
+};
+static_assert(WireMessage<Streamed>);
 
 /// Prefill leader -> controller: a request has left for its decode instance, or its KV could not.
 struct Moved {

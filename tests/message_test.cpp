@@ -47,6 +47,25 @@ void expect_survives_damage(Bytes const& whole, Decode decode_bytes) {
     EXPECT_THROW(decode_bytes(Bytes(whole.begin(), whole.begin() + std::ptrdiff_t(bytes))), WireError) << bytes;
 }
 
+TEST(WireRequest, PiecesOfStreamsTravelAndSurviveDamage) {
+  StreamedPiece piece{.request_epoch = 3, .first_token = 7, .delta = {}};
+  piece.delta = {.id = RequestId{9}, .choice = 1, .tokens = {TokenId{4}}, .text = "x", .finish = FinishReason::stop};
+  piece.delta.logprobs = {{.chosen = {TokenId{4}, -1.0f}, .top = {{TokenId{5}, -2.0f}}}};
+  std::vector<StreamedPiece> const pieces = {piece, {.request_epoch = 4, .first_token = 0, .delta = {}}};
+
+  auto const bytes = encode_pieces(pieces);
+  auto const back = decode_pieces(bytes, 2);
+
+  ASSERT_EQ(back.size(), 2u);
+  EXPECT_EQ(back[0].first_token, 7u);
+  EXPECT_EQ(back[0].delta.text, "x");
+  EXPECT_EQ(back[0].delta.finish, FinishReason::stop);
+  EXPECT_EQ(back[0].delta.logprobs[0].top[0].logprob, -2.0f);
+  EXPECT_EQ(back[1].delta.finish, std::nullopt);
+  expect_survives_damage(bytes, [](Bytes const& damaged) { decode_pieces(damaged, 2); });
+  EXPECT_THROW(decode_pieces(bytes, 1), WireError);
+}
+
 TEST(Message, TravelsWithItsTail) {
   PageGrant const grant{.transfer = 5, .pages = 2};
   GrantedPage const pages[] = {{.page = 3, .generation = 1}, {.page = 9, .generation = 4}};

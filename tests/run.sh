@@ -8,7 +8,7 @@
 #                  kokkos-openmp, tidy, ompi5, mpich
 #   --only REGEX   only tests whose name matches, in release and debug (and in --build's)
 #   --long         everything, also what CI has no time for: all tests under Kokkos and ThreadSanitizer, Kokkos with
-#                  OpenMP, clang-tidy, Open MPI 5, MPICH, a real Slurm, longer fuzzing
+#                  OpenMP, clang-tidy, Open MPI 5, MPICH, a real Slurm, a headless Chromium (220 MB), longer fuzzing
 #
 # Builds lie in build/NAME. WINDLASS_JOBS=N: use N cores instead of all. Needs root or sudo where packages are missing.
 set -uo pipefail
@@ -161,13 +161,14 @@ cuda() {
 # The Python that tests of the server run: it has the clients' packages.
 client_python() {
   local folder=${XDG_CACHE_HOME:-$HOME/.cache}/windlass/clients
-  "$folder/bin/python" -c 'import openai, jsonschema' 2>/dev/null ||
-    { python3 -m venv "$folder" && "$folder/bin/pip" install -q openai==3.54.0 jsonschema==4.26.0; } >&2 || return
+  "$folder/bin/python" -c 'import openai, jsonschema, schemathesis' 2>/dev/null ||
+    { python3 -m venv "$folder" && "$folder/bin/pip" install -q openai==3.54.0 jsonschema==4.26.0 schemathesis==4.32.5; } >&2 || return
   echo "$folder/bin/python"
 }
 
 # --- What everything needs ------------------------------------------------------------------------------------------
 rm -rf "$results" && mkdir -p "$results"
+export WINDLASS_TEST_RESULTS=$PWD/$results  # where tests leave pictures
 bash jobs/install.sh "$([ -n "$long" ] && echo long || echo tests)" || exit
 exec </dev/null  # nothing from here on may wait for somebody to type
 [ -d build/boost/usr ] && export Boost_ROOT=$PWD/build/boost/usr

@@ -84,10 +84,13 @@ std::string cut_after_final_message(std::string rendered, std::string_view messa
   return rendered;
 }
 
-/// Checks and returns a variable that must be a list, or null.
+/// Checks and returns a variable that must be a list of objects, or null.
 json::value list_or_null(Fields const& body, char const* key) {
   json::array const* const list = body.array(key);
-  return list ? json::value(*list) : json::value(nullptr);
+  if (!list) return nullptr;
+  for (json::value const& element : *list)
+    if (!element.is_object()) body.refuse(key, "a list of objects");
+  return *list;
 }
 
 }  // namespace
@@ -109,7 +112,8 @@ std::string chat_prompt(Fields const& body, RequestRules const& rules) {
   variables["messages"] = std::move(messages);
   json::value const* const choice = body.find("tool_choice");
   bool const no_tools = choice && choice->is_string() && choice->get_string() == "none";
-  variables["tools"] = no_tools ? json::value(nullptr) : list_or_null(body, "tools");
+  json::value tools = list_or_null(body, "tools");
+  variables["tools"] = no_tools ? json::value(nullptr) : std::move(tools);
   variables["documents"] = list_or_null(body, "documents");
   variables["add_generation_prompt"] = generation_prompt;
   if (rules.tokenizer) {

@@ -35,12 +35,12 @@ std::optional<Wanted> of_response_format(Fields const& body) {
   if (!format) return std::nullopt;
   Fields const fields(*format);
   std::string const type = fields.string("type").value_or("");
+  json::object const* const inner = fields.object("json_schema");
   if (type == "text") return std::nullopt;
   if (type == "json_object") return Wanted{{.kind = Kind::json_object, .source = {}}, "response_format"};
   if (type != "json_schema")
     refuse("response_format",
            text("'response_format' of type '", type, "' is not supported; use 'text', 'json_object' or 'json_schema'"));
-  json::object const* const inner = fields.object("json_schema");
   json::value const* const schema = inner ? Fields(*inner).find("schema") : nullptr;
   if (!schema)
     refuse("response_format", "'response_format' of type 'json_schema' needs 'json_schema': {\"schema\": {…}}",

@@ -12,7 +12,7 @@ namespace windlass {
 namespace {
 
 constexpr Microseconds longest_save_us = 600'000'000;  ///< where no end is known
-constexpr auto patience_of_step = std::chrono::milliseconds(20);
+constexpr Microseconds look_interval_us = 20'000;      ///< for silent ranks; steps are shorter where tokens stream
 
 }  // namespace
 
@@ -26,12 +26,14 @@ void DistributedRunner::submit(Request request) {
   RequestId const id = request.id;
   Open& open = open_[id];
   open = {.request = std::move(request), .submitted_us = now_us()};
+  if (open.request.deltas == Deltas::on) open.streams.resize(std::size_t(open.request.choices));
   dispatch(open);
 }
 
 void DistributedRunner::dispatch(Open& open) {
   ++open.epoch;
   open.moved = false;
+  for (ChoiceStream& stream : open.streams) stream.forget_early();
   open.prefill = choose_prefill();
   open.decode = choose_decode(open.prefill);
   instances_[open.prefill].prompt_tokens += std::int64_t(open.request.prompt.size());
@@ -92,8 +94,8 @@ void DistributedRunner::withdraw(RequestId request, Open const& open) {
 }
 
 void DistributedRunner::step() {
-  listen(open_.empty() ? std::chrono::milliseconds(0) : patience_of_step);
-  look_for_failures();
+  listen(open_.empty() ? std::chrono::microseconds(0) : config_.patience);
+  if (now_us() - last_look_us_ >= look_interval_us) look_for_failures();
   if (config_.checkpoints != nullptr) config_.checkpoints->tick(live_leaders());
 }
 
@@ -101,7 +103,7 @@ void DistributedRunner::step() {
 void DistributedRunner::await_handoffs(Microseconds until_us) {
   auto const told = [this] { return moved_.requests() + moved_.failed + moved_.without_kv; };
   while (told() < decoded_elsewhere_ && lost_ranks_.empty() && now_us() < until_us) {
-    listen(patience_of_step);
+    listen(config_.patience);
     look_for_failures();
   }
 }
@@ -109,7 +111,7 @@ void DistributedRunner::await_handoffs(Microseconds until_us) {
 void DistributedRunner::await_traces(Microseconds until_us) {
   std::size_t ranks = config_.spare_ranks.size();
   for (Instance const& instance : instances_) ranks += instance.lost ? 0 : instance.plan.ranks.size();
-  while (traced_to_the_end_ < ranks && now_us() < until_us) listen(patience_of_step);
+  while (traced_to_the_end_ < ranks && now_us() < until_us) listen(config_.patience);
 }
 
 void DistributedRunner::listen(std::chrono::microseconds patience) {
@@ -154,6 +156,7 @@ void DistributedRunner::save_progress(Microseconds until_us) {
 void DistributedRunner::take(Envelope const& envelope) {
   Tag const tag = envelope.tag();
   if (tag == Tag::answered) return take_answer(envelope);
+  if (tag == Tag::streamed) return take_pieces(envelope);
   if (tag == Tag::moved) {
     auto const message = decode<Moved>(envelope.frame);
     take_moved(message);
@@ -202,6 +205,24 @@ void DistributedRunner::count_flow(Moved const& message, int from_rank) {
   }
 }
 
+void DistributedRunner::take_pieces(Envelope const& envelope) {
+  auto const message = decode<Streamed>(envelope.frame);
+  for (StreamedPiece& piece : decode_pieces(tail_of(envelope.frame), message.pieces)) {
+    auto const at = open_.find(piece.delta.id);
+    auto const choice = std::size_t(piece.delta.choice);
+    if (at == open_.end() || at->second.epoch != piece.request_epoch || choice >= at->second.streams.size()) continue;
+    at->second.streams[choice].take(piece.first_token, std::move(piece.delta), deltas_);
+  }
+}
+
+/// What an answer has and its streams have not told: nothing, unless a delta was overtaken or lost.
+void DistributedRunner::end_streams(Open& open, Answer const& answer) {
+  if (!answer.error.empty()) return;
+  for (std::size_t i = 0; i < std::min(open.streams.size(), answer.choices.size()); ++i)
+    open.streams[i].finish(answer.choices[i],
+                           {.id = answer.id, .choice = int(i), .prompt_logprobs = answer.prompt_logprobs}, deltas_);
+}
+
 void DistributedRunner::take_answer(Envelope const& envelope) {
   auto const message = decode<Answered>(envelope.frame);
   auto const at = open_.find(RequestId{message.request});
@@ -211,7 +232,8 @@ void DistributedRunner::take_answer(Envelope const& envelope) {
   answer.submitted_us = at->second.submitted_us;
   answer.first_token_us = std::max(answer.first_token_us, answer.submitted_us);
   answer.finished_us = std::max(answer.finished_us, answer.first_token_us);
-  Open const& open = at->second;
+  Open& open = at->second;
+  end_streams(open, answer);
   decoded_elsewhere_ += open.decode != open.prefill && envelope.source_rank == instances_[open.decode].leader();
   settle(open);
   open_.erase(at);
@@ -290,6 +312,7 @@ void DistributedRunner::replace(std::size_t instance) {
   if (place.plan.ranks.size() != 1 || config_.spare_ranks.empty()) return;
   int const spare = config_.spare_ranks.front();
   config_.spare_ranks.erase(config_.spare_ranks.begin());
+  add_work_of(place, done_by_replaced_);
   place.plan.ranks = {spare};
   place.lost = false;
   ++losses_.spares_taken;
@@ -341,45 +364,6 @@ void DistributedRunner::restart_requests(std::size_t instance) {
     }
     at = next;
   }
-}
-
-EngineCounters DistributedRunner::counters() const {
-  EngineCounters sum;
-  for (Instance const& instance : instances_) {
-    LoadSnapshot const load = courier_.load_of(instance.leader());
-    sum.steps += std::int64_t(load.steps);
-    sum.prompt_tokens += std::int64_t(load.prompt_tokens);
-    sum.cached_tokens += std::int64_t(load.cached_tokens);
-    sum.generated_tokens += std::int64_t(load.generated_tokens);
-    sum.preemptions += std::int64_t(load.preemptions);
-    sum.busy_us += std::int64_t(load.busy_us);
-    sum.running += int(load.running);
-    sum.waiting += int(load.waiting);
-    sum.pages += std::uint32_t(load.pages);
-    sum.free_pages += std::uint32_t(load.free_pages);
-  }
-  return sum;
-}
-
-std::vector<InstanceView> DistributedRunner::views() const {
-  std::vector<InstanceView> views;
-  for (Instance const& instance : instances_) {
-    LoadSnapshot const load = courier_.load_of(instance.leader());
-    views.push_back({.role = instance.plan.role,
-                     .ranks = instance.plan.ranks,
-                     .lost = instance.lost,
-                     .running = std::int64_t(load.running),
-                     .waiting = std::int64_t(load.waiting),
-                     .pages = load.pages,
-                     .free_pages = load.free_pages,
-                     .prompt_tokens = std::int64_t(load.prompt_tokens),
-                     .cached_tokens = std::int64_t(load.cached_tokens),
-                     .generated_tokens = std::int64_t(load.generated_tokens),
-                     .busy_seconds = double(load.busy_us) * 1e-6,
-                     .kv_in_bytes = instance.kv_in_bytes,
-                     .kv_out_bytes = instance.kv_out_bytes});
-  }
-  return views;
 }
 
 void DistributedRunner::shut_down(End end) {

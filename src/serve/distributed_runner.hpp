@@ -16,6 +16,7 @@
 #include "src/policy/layout_plan.hpp"
 #include "src/policy/plan_log.hpp"
 #include "src/serve/checkpoint_coordinator.hpp"
+#include "src/serve/choice_stream.hpp"
 #include "src/serve/progress.hpp"
 #include "src/serve/report.hpp"
 #include "src/serve/request_runner.hpp"
@@ -37,6 +38,7 @@ struct DistributedConfig {
   std::function<bool(int world_rank)> kill_rank;
   CheckpointCoordinator* checkpoints = nullptr;                                ///< null: none are written
   std::function<void(int world_rank, std::span<TraceSpan const>)> on_trace{};  ///< gets what ranks have done
+  std::chrono::microseconds patience{20'000};  ///< of a step for answers: so long new requests may wait
 };
 
 /// What was lost, and what became of it.
@@ -69,10 +71,11 @@ class DistributedRunner final : public RequestRunner {
   void submit(Request request) override;
   void cancel(RequestId request) override;
   bool idle() const override { return open_.empty(); }
-  void step() override;  ///< waits up to 20 ms for an answer. Throws EveryInstanceLost
+  void step() override;  ///< waits for an answer, but not long. Throws EveryInstanceLost
   std::vector<Answer> take_answers() override { return std::exchange(answers_, {}); }
-  std::vector<ChoiceDelta> take_deltas() override { return {}; }
+  std::vector<ChoiceDelta> take_deltas() override { return std::exchange(deltas_, {}); }
   EngineCounters counters() const override;
+  InstancesView instances() const override;
   void input_ended() override;
   /// Orders the last checkpoint and waits for its parts.
   void save_progress(Microseconds until_us) override;
@@ -108,6 +111,7 @@ class DistributedRunner final : public RequestRunner {
     Microseconds submitted_us = 0;
     bool moved = false;  ///< the decode instance has it
     int deaths = 0;
+    std::vector<ChoiceStream> streams;  ///< [choices], of a request that is told as it comes
     bool runs_at(std::size_t instance) const { return moved ? decode == instance : prefill == instance; }
   };
 
@@ -120,9 +124,12 @@ class DistributedRunner final : public RequestRunner {
   void take(Envelope const& envelope);
   void take_answer(Envelope const& envelope);
   void take_trace(Envelope const& envelope);
+  void take_pieces(Envelope const& envelope);
+  void end_streams(Open& open, Answer const& answer);
   void take_moved(Moved const& message);
   void count_flow(Moved const& message, int from_rank);
   void look_for_failures();
+  void add_work_of(Instance const& instance, EngineCounters& sum) const;
   std::vector<int> live_leaders() const;
   void suspect(std::size_t instance);
   void lose_rank(int world_rank, RankFate fate);
@@ -139,9 +146,11 @@ class DistributedRunner final : public RequestRunner {
   DistributedConfig config_;
   std::map<RequestId, Open> open_;
   std::vector<Answer> answers_;
+  std::vector<ChoiceDelta> deltas_;
   MovedKv moved_;
   std::int64_t decoded_elsewhere_ = 0;
   Losses losses_;
+  EngineCounters done_by_replaced_;  ///< by lost ranks whose places others have: what only grows
   std::set<int> lost_ranks_, killed_ranks_;
   bool shut_down_ = false;
   std::size_t traced_to_the_end_ = 0;  ///< ranks

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "src/engine/engine.hpp"
+#include "src/serve/instances_view.hpp"
 
 namespace windlass {
 
@@ -19,6 +20,7 @@ class RequestRunner {
   /// A runner that never streams has none.
   virtual std::vector<ChoiceDelta> take_deltas() { return {}; }
   virtual EngineCounters counters() const = 0;
+  virtual InstancesView instances() const { return {}; }
   /// No request will be submitted any more.
   virtual void input_ended() {}
   /// The run ends with requests unfinished: what they have come to is kept for the next one, where there is a place.

@@ -213,6 +213,44 @@ Answer decode_answer(std::span<std::byte const> bytes, Microseconds now_us) {
   return answer;
 }
 
+std::vector<std::byte> encode_pieces(std::span<StreamedPiece const> pieces) {
+  WireWriter out;
+  for (StreamedPiece const& piece : pieces) {
+    ChoiceDelta const& delta = piece.delta;
+    out.put(piece.request_epoch);
+    out.put(piece.first_token);
+    out.put(delta.id);
+    out.put(delta.choice);
+    out.put_all(delta.tokens);
+    out.put_text(delta.text);
+    put(out, delta.logprobs);
+    put(out, delta.prompt_logprobs);
+    out.put(std::uint8_t(delta.finish.has_value()));
+    out.put(delta.finish.value_or(FinishReason::stop));
+  }
+  return out.take();
+}
+
+std::vector<StreamedPiece> decode_pieces(std::span<std::byte const> bytes, std::size_t count) {
+  WireReader in(bytes, "pieces of streams");
+  std::vector<StreamedPiece> pieces;
+  for (std::size_t i = 0; i < count; ++i) {
+    StreamedPiece piece{.request_epoch = in.get<std::uint64_t>(), .first_token = in.get<std::uint32_t>(), .delta = {}};
+    piece.delta.id = in.get<RequestId>();
+    piece.delta.choice = in.get<int>();
+    piece.delta.tokens = in.get_all<TokenId>();
+    piece.delta.text = in.get_text();
+    piece.delta.logprobs = get_positions(in);
+    piece.delta.prompt_logprobs = get_positions(in);
+    bool const finished = in.get<std::uint8_t>() != 0;
+    FinishReason const reason = in.get_enum(FinishReason::error);
+    if (finished) piece.delta.finish = reason;
+    pieces.push_back(std::move(piece));
+  }
+  in.expect_end();
+  return pieces;
+}
+
 std::vector<std::byte> encode_progress(DetachedRequest const& detached, Microseconds now_us) {
   return bytes_of_progress(detached, now_us);
 }

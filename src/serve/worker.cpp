@@ -22,6 +22,7 @@ WorkerEnd Worker::run() {
     Microseconds const turn_us = now_us();
     take_messages();
     compute(turn_us);
+    send_deltas();
     hand_off_held();
     retry_offers();
     send_answers();
@@ -134,7 +135,9 @@ void Worker::submit(Envelope const& envelope) {
   request.id = RequestId{message.request};
   if (!is_wanted(request.id, message.request_epoch)) return;
   drop(request.id, message.request_epoch - 1);
-  assignments_[request.id] = {.epoch = message.request_epoch, .decode_rank = int(message.decode_rank)};
+  assignments_[request.id] = {.epoch = message.request_epoch,
+                              .decode_rank = int(message.decode_rank),
+                              .told = std::vector<std::uint32_t>(std::size_t(request.choices))};
   if (checkpointer_ != nullptr)
     checkpointer_->submit(std::move(request));
   else
@@ -187,6 +190,19 @@ void Worker::send_answers() {
                   encode_answer(answer, now));
     assignments_.erase(at);
   }
+}
+
+/// One message a step, for all streams.
+void Worker::send_deltas() {
+  std::vector<StreamedPiece> pieces;
+  for (ChoiceDelta& delta : engine_.take_deltas()) {
+    auto const at = assignments_.find(delta.id);
+    if (at == assignments_.end()) continue;  // cancelled
+    std::uint32_t& told = at->second.told.at(std::size_t(delta.choice));
+    std::uint32_t const first = std::exchange(told, told + std::uint32_t(delta.tokens.size()));
+    pieces.push_back({.request_epoch = at->second.epoch, .first_token = first, .delta = std::move(delta)});
+  }
+  if (!pieces.empty()) courier_.send(config_.controller_rank, Streamed{.pieces = pieces.size()}, encode_pieces(pieces));
 }
 
 void Worker::tell_load() {

@@ -47,6 +47,7 @@ class Worker {
   struct Assignment {
     std::uint64_t epoch = 0;
     int decode_rank = 0;
+    std::vector<std::uint32_t> told = {};  ///< [choices] tokens that the controller was sent, here or elsewhere
   };
   struct Outgoing {
     DetachedRequest detached;
@@ -98,6 +99,7 @@ class Worker {
   bool can_lend(Outgoing const& outgoing) const;
   void tell_moved(Outgoing const& outgoing, KvEvent const& event);
   void send_answers();
+  void send_deltas();
   void take_checkpoint_order(CheckpointOrder const& order);
   void tend_checkpoint();
   void tell_checkpoint(std::uint64_t number, std::optional<Checkpointer::Outcome> const& outcome);

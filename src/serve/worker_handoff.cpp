@@ -15,6 +15,14 @@ std::vector<PagePair> local_pages(std::vector<KvPageName> const& names) {
   return pairs;
 }
 
+/// Tokens of a request that came from another instance, which has told them.
+std::vector<std::uint32_t> told_elsewhere(DetachedRequest const& request) {
+  std::vector<std::uint32_t> told(std::size_t(request.request.choices));
+  for (DetachedChoice const& choice : request.choices)
+    told[std::size_t(choice.choice)] = std::uint32_t(choice.tokens.size());
+  return told;
+}
+
 }  // namespace
 
 void Worker::hand_off_held() {
@@ -109,7 +117,8 @@ void Worker::take_offer(Envelope const& envelope) {
 /// It goes on here, with the pages that it has.
 void Worker::go_on_with(ArrivedOffer arrived) {
   assignments_[RequestId{arrived.message.request}] = {.epoch = arrived.message.request_epoch,
-                                                      .decode_rank = courier_.world_rank()};
+                                                      .decode_rank = courier_.world_rank(),
+                                                      .told = told_elsewhere(arrived.request)};
   engine_.attach(std::move(arrived.request));
   exchange_->end(arrived.from_rank, {.transfer = arrived.message.transfer, .work_us = now_us() - arrived.since_us});
 }
@@ -226,8 +235,9 @@ void Worker::finish_incoming(KvEvent const& event) {
   RequestId const id = at->second.request->request.id;
   if (is_wanted(id, at->second.epoch)) {
     drop(id, at->second.epoch);
-    assignments_[id] = {.epoch = at->second.epoch, .decode_rank = courier_.world_rank()};
     DetachedRequest const& request = *at->second.request;
+    assignments_[id] = {
+        .epoch = at->second.epoch, .decode_rank = courier_.world_rank(), .told = told_elsewhere(request)};
     if (at->second.staged) config_.staging->scatter(*at->second.staged, request.pages, request.computed);
     engine_.attach(std::move(*at->second.request));
   }

@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import pathlib
+import signal
 import stat
 import subprocess
 import sys
@@ -183,6 +184,22 @@ class Command(unittest.TestCase):
             process.stdout.close()
 
         self.assertEqual(code, 9)
+
+    def check_family_ends(self, script, signal_sent):
+        """The command and a process that it has started end with a server that ends, by the last of several signals, at once."""
+        with tempfile.TemporaryDirectory() as folder:
+            process = self.run_beside(folder, "sh", "-c", script)
+            family = process.stdout.readline().split()
+            self.assertTrue(all(map(harness.is_running, family)))
+            harness.wait_until(lambda: process.send_signal(signal_sent) or process.poll() is not None, 20, "the server's end")
+            process.stdout.close()
+            harness.wait_until(lambda: not any(map(harness.is_running, family)), 20, "the end of the command")
+
+    def test_a_command_ends_with_a_server_that_is_killed(self):
+        self.check_family_ends("sleep 300 & echo $$ $!; wait", signal.SIGKILL)
+
+    def test_a_command_that_does_not_listen_ends_with_a_server_that_ends_at_once(self):
+        self.check_family_ends("trap '' TERM; sleep 300 & echo $$ $!; wait", signal.SIGTERM)
 
     def test_a_command_that_is_not_there_is_an_error(self):
         with tempfile.TemporaryDirectory() as folder:

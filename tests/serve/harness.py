@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pathlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -26,14 +27,28 @@ def wait_until(holds, seconds, what):
         time.sleep(0.01)
 
 
+def is_running(process):
+    """Whether there is a process of this number that has not ended, waited for or not."""
+    try:
+        return (pathlib.Path("/proc") / str(process) / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def mpirun(ranks):
+    """The launcher's words, from WINDLASS_MPIRUN."""
+    return [*shlex.split(os.environ["WINDLASS_MPIRUN"]), "-n", str(ranks)]
+
+
 class Server:
     """One server with an endpoint file in a folder of its own; use it in a `with`."""
 
-    def __init__(self, *options, model=TINY, key=None):
+    def __init__(self, *options, model=TINY, key=None, ranks=0):
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         (self.path / "chat.jinja").write_text(TEMPLATE)
-        command = [PROGRAM, "serve", "--model", model, "--threads", "1", "--kv-cache-memory", "256MiB", *options]
+        command = mpirun(ranks) if ranks else []
+        command += [PROGRAM, "serve", "--model", model, "--threads", "1", "--kv-cache-memory", "256MiB", *options]
         if model == TINY:
             command += ["--served-model-name", "tiny"]
             if "--chat-template" not in options:
@@ -68,6 +83,19 @@ class Server:
         """Ends the server; returns its exit status."""
         self.process.send_signal(sent)
         return self.process.wait(30)
+
+    def rank_process(self, rank):
+        """The process id of a rank of a server of several."""
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "environ").read_bytes().split(b"\0")
+                    mine = (entry / "cwd").resolve() == self.path.resolve() and (entry / "comm").read_text() == "windlass\n"
+                except OSError:
+                    continue
+                if mine and f"OMPI_COMM_WORLD_RANK={rank}".encode() in words:
+                    return int(entry.name)
+        raise AssertionError(f"there is no rank {rank}")
 
     def connect(self):
         return socket.create_connection(self.address, timeout=20)

@@ -72,10 +72,21 @@ class Protocol(unittest.TestCase):
             self.assertEqual((status, error["param"] or ""), (400, field), body[:60])
             self.assertEqual(error["type"], "invalid_request_error")
 
+    def test_fields_that_do_not_matter_must_be_proper_too(self):
+        chat = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+        for path, body, field in (("/v1/chat/completions", {**chat, "tools": [1]}, "tools"), ("/v1/chat/completions", {**chat, "tools": [1], "tool_choice": "none"}, "tools"),
+                                  ("/v1/completions", {"prompt": "x", "response_format": {"type": "text", "json_schema": 5}}, "json_schema"),
+                                  ("/tokenize", {**chat, "prompt": 5}, "prompt")):
+            status, _, answer = self.server.request("POST", path, body)
+            self.assertEqual((status, json.loads(answer)["error"]["param"]), (400, field), body)
+        for query, field in (("order=up", "order"), ("order=asc&order=desc", "order"), ("limit=", "limit"), ("limit=-1", "limit")):
+            status, _, answer = self.server.request("GET", "/v1/files?" + query)
+            self.assertEqual((status, json.loads(answer)["error"]["param"]), (400, field), query)
+
     def test_no_route_answers_without_a_key(self):
-        for method, path in (("GET", "/"), ("GET", "/v1/models"), ("POST", "/v1/completions"), ("POST", "/v1/chat/completions"),
-                             ("GET", "/metrics"), ("GET", "/version"), ("POST", "/tokenize"), ("POST", "/detokenize"), ("GET", "/nothing"),
-                             ("POST", "/v1/embeddings")):
+        described = [(method.upper(), path) for path, operations in self.server.json("GET", "/openapi.json")["paths"].items()
+                     for method in operations if path not in ("/health", "/ping")]
+        for method, path in (*described, ("GET", "/nothing"), ("POST", "/v1/embeddings")):
             for key in ("", "wl-", self.server.key[:-1], self.server.key + "0"):
                 self.assertEqual(self.server.request(method, path, b"{}", key)[0], 401, path)
         self.assertEqual(self.server.request("GET", "/health", key="")[0], 200)
@@ -85,6 +96,9 @@ class Protocol(unittest.TestCase):
         self.assertEqual(self.server.request("GET", "/v1/models/other")[0], 404)
         status, headers, _ = self.server.request("GET", "/v1/completions")
         self.assertEqual((status, headers["Allow"]), (405, "POST"))
+        for method, path, takes in (("DELETE", "/v1/files/x/content", "GET, HEAD"), ("GET", "/v1/batches/x/cancel", "POST"), ("POST", "/v1/batches/x", "GET, HEAD")):
+            status, headers, _ = self.server.request(method, path)
+            self.assertEqual((status, headers["Allow"]), (405, takes))
         status, headers, body = self.server.request("HEAD", "/v1/models")
         self.assertEqual((status, body), (200, b""))
 

@@ -55,11 +55,12 @@ struct ApiService::Route {
   Reply (ApiService::*answer)(Route const& route, HttpRequest const& request);
   Runs runs = Runs::where_it_is;
   HttpResponse (FileRoutes::*about_files)(HttpRequest const& request) = nullptr;
+  std::string_view end = {};  ///< of its paths, where they have one
 };
 
 ApiService::Route const* ApiService::find_route(std::string_view path) {
   using enum RouteNeeds;
-  static std::array<Route, 19> const routes = {{
+  static std::array<Route, 21> const routes = {{
       {"/health", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/version", PathIs::whole, "GET", key, &ApiService::version},
       {"/openapi.json", PathIs::whole, "GET", key, &ApiService::openapi},
@@ -76,12 +77,15 @@ ApiService::Route const* ApiService::find_route(std::string_view path) {
       {"/", PathIs::whole, "GET", key, &ApiService::dashboard},
       {"/ping", PathIs::whole, "GET", nothing, &ApiService::health},
       {"/v1/files", PathIs::whole, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::files},
+      {"/v1/files/", PathIs::beginning, "GET", key, &ApiService::files, Runs::aside, &FileRoutes::file, "/content"},
       {"/v1/files/", PathIs::beginning, "GET, DELETE", key, &ApiService::files, Runs::aside, &FileRoutes::file},
       {"/v1/batches", PathIs::whole, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::batches},
-      {"/v1/batches/", PathIs::beginning, "GET, POST", key, &ApiService::files, Runs::aside, &FileRoutes::batch},
+      {"/v1/batches/", PathIs::beginning, "POST", key, &ApiService::files, Runs::aside, &FileRoutes::batch, "/cancel"},
+      {"/v1/batches/", PathIs::beginning, "GET", key, &ApiService::files, Runs::aside, &FileRoutes::batch},
   }};
   for (Route const& route : routes)
-    if (route.path_is == PathIs::whole ? path == route.path : path.starts_with(route.path)) return &route;
+    if (route.path_is == PathIs::whole ? path == route.path : path.starts_with(route.path) && path.ends_with(route.end))
+      return &route;
   return nullptr;
 }
 
@@ -209,6 +213,7 @@ ApiService::Reply ApiService::metrics_text(Route const& route, HttpRequest const
   if (ServedModel const* const model = model_) {
     state.model_name = model->name;
     state.engine = model->engine->counters();
+    state.instances = model->engine->instances();
     state.open_requests = model->engine->open_requests();
   }
   return respond(route, {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_.text(state)});

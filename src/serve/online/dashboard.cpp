@@ -17,7 +17,7 @@ header{display:flex;justify-content:space-between;align-items:baseline}
 .tile small{opacity:.75}.tile canvas{width:100%;height:2.2rem;display:block}
 table{border-collapse:collapse;width:100%}td,th{text-align:right;padding:.2rem .6rem;border-bottom:1px solid var(--line)}
 td:first-child,th:first-child{text-align:left}
-#log{border:1px solid var(--line);border-radius:.5rem;height:18rem;overflow:auto;padding:.6rem;white-space:pre-wrap}
+#log{border:1px solid var(--line);border-radius:.5rem;height:18rem;overflow:auto;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 #log .user{font-weight:600}form{display:flex;gap:.5rem;margin-top:.5rem}
 textarea{flex:1;font:inherit;padding:.4rem;min-height:2.2rem}button{font:inherit;padding:.3rem 1rem}
 </style></head><body>
@@ -87,7 +87,10 @@ async function look() {
     if (!answer.ok) throw new Error("metrics: " + answer.status);
     const all = samples(await answer.text()), now = performance.now() / 1000;
     const sum = name => all.filter(s => s.name === name).reduce((t, s) => t + s.value, 0);
-    const state = {now};
+    const instances = {}, prefix = "windlass:instance_";
+    for (const s of all)
+      if (s.name.startsWith(prefix)) Object.assign(instances[s.labels.instance] ||= {role: s.labels.role}, {[s.name.slice(prefix.length)]: s.value});
+    const state = {now, instances};
     for (const name of ["vllm:generation_tokens_total", "vllm:prompt_tokens_total", "vllm:request_success_total",
       "vllm:time_to_first_token_seconds_sum", "vllm:time_to_first_token_seconds_count", "windlass:engine_busy_seconds_total",
       "vllm:request_time_per_output_token_seconds_sum", "vllm:request_time_per_output_token_seconds_count"]) state[name] = sum(name);
@@ -101,9 +104,13 @@ async function look() {
       draw("requests", gained("vllm:request_success_total") / seconds, 1);
       draw("ttft", mean("vllm:time_to_first_token_seconds"), 1);
       draw("tpot", mean("vllm:request_time_per_output_token_seconds"), 2);
-      const busy = (100 * gained("windlass:engine_busy_seconds_total") / seconds).toFixed(0) + " %";
+      const share = gain => (100 * gain / seconds).toFixed(0) + " %";
       const pages = sum("windlass:kv_pages"), free = sum("windlass:kv_pages_free");
-      rows("instances", [["0 (mixed)", sum("vllm:num_requests_running"), sum("vllm:num_requests_waiting"), pages - free, pages, busy]]);
+      const alone = ["0 (mixed)", sum("vllm:num_requests_running"), sum("vllm:num_requests_waiting"), pages - free, pages,
+        share(gained("windlass:engine_busy_seconds_total"))];
+      const several = Object.entries(instances).map(([i, one]) => [`${i} (${one.role}${one.up ? "" : ", lost"})`, one.running, one.waiting,
+        one.kv_pages - one.kv_pages_free, one.kv_pages, share(one.busy_seconds_total - (last.instances[i]?.busy_seconds_total ?? NaN))]);
+      rows("instances", several.length ? several : [alone]);
     }
     draw("running", sum("vllm:num_requests_running"), 0);
     draw("waiting", sum("vllm:num_requests_waiting"), 0);

@@ -68,12 +68,27 @@ EngineCounters EngineLoop::counters() const {
   return counters_;
 }
 
-void EngineLoop::publish(EngineCounters const& counters) {
+InstancesView EngineLoop::instances() const {
+  std::lock_guard const lock(counters_mutex_);
+  return instances_;
+}
+
+void EngineLoop::publish(EngineCounters const& counters, InstancesView instances) {
   std::lock_guard const lock(counters_mutex_);
   counters_ = counters;
+  instances_ = std::move(instances);
 }
 
 int EngineLoop::run(RequestRunner& runner, std::function<bool()> const& drain_wanted) {
+  try {
+    return run_until_drained(runner, drain_wanted);
+  } catch (...) {
+    fail_all();
+    throw;
+  }
+}
+
+int EngineLoop::run_until_drained(RequestRunner& runner, std::function<bool()> const& drain_wanted) {
   Microseconds deadline_us = never_us;
   for (;;) {
     if (deadline_us == never_us && drain_wanted()) {
@@ -116,7 +131,8 @@ void EngineLoop::take_orders(RequestRunner& runner) {
 void EngineLoop::feed(RequestRunner& runner) {
   if (waiting_.empty()) return;
   EngineCounters const now = runner.counters();
-  for (int held = now.running + now.waiting; held < config_.max_in_engine; ++held) {
+  int const given = int(open_.size()) - int(waiting_.size());  // counters of other ranks are a little old
+  for (int held = std::max(now.running + now.waiting, given); held < config_.max_in_engine; ++held) {
     auto next = waiting_.next(plan_log_);
     if (!next) return;
     waiting_tokens_ -= std::int64_t(next->prompt.size());
@@ -166,7 +182,7 @@ void EngineLoop::hand_out(RequestRunner& runner) {
   }
   EngineCounters const now = runner.counters();
   measure(now);
-  publish(now);  // before anyone can have the answers that they count
+  publish(now, runner.instances());  // before anyone can have the answers that they count
   deliver();
 }
 
@@ -224,17 +240,32 @@ void EngineLoop::read_mail(Mailbox& mailbox) {
 
 /// Ends what a drain's deadline has left.
 int EngineLoop::cut_off(RequestRunner& runner) {
+  for (auto const& [id, open] : open_)
+    if (!waiting_.take(id)) runner.cancel(id);
+  runner.step();  // its pages are free now
+  return end_all("the server ends, and its drain time is over; ask again elsewhere");
+}
+
+/// The engine is no more: nobody waits for it any longer.
+void EngineLoop::fail_all() {
+  {
+    std::lock_guard const lock(orders_mutex_);
+    draining_ = true;
+    for (NewRequest& next : new_requests_) open_.emplace(next.request.id, Open{std::move(next.listener), ""});
+    new_requests_.clear();
+  }
+  end_all("the engine has failed; ask again elsewhere");
+}
+
+int EngineLoop::end_all(char const* why) {
   int const left = int(open_.size());
   for (auto const& [id, open] : open_) {
-    auto const& listener = open.listener;
-    if (!waiting_.take(id)) runner.cancel(id);
-    Answer answer{.id = id, .error = "the server ends, and its drain time is over; ask again elsewhere"};
+    Answer answer{.id = id, .error = why};
     answer.error_is_input = false;
-    outgoing_[std::size_t(listener->loop())].emplace_back(listener, std::move(answer));
+    outgoing_[std::size_t(open.listener->loop())].emplace_back(open.listener, std::move(answer));
   }
   open_count_ -= left;
   open_.clear();
-  runner.step();  // its pages are free now
   deliver();
   return left;
 }

@@ -69,7 +69,8 @@ class EngineLoop {
   bool draining() const { return draining_; }
   int open_requests() const { return open_count_; }
   EngineCounters counters() const;  ///< as of the last step
-  void publish(EngineCounters const& counters);
+  InstancesView instances() const;  ///< the same
+  void publish(EngineCounters const& counters, InstancesView instances);
   /// Gets every turn and every look at a deadline from now on; outlives the loop. Null: nobody does.
   void record(PlanLog* plan_log) { plan_log_ = plan_log; }
 
@@ -106,7 +107,10 @@ class EngineLoop {
   void add_news(RequestId request, std::variant<ChoiceDelta, Answer> what);
   void deliver();
   void read_mail(Mailbox& mailbox);
+  int run_until_drained(RequestRunner& runner, std::function<bool()> const& drain_wanted);
   int cut_off(RequestRunner& runner);
+  void fail_all();
+  int end_all(char const* why);
 
   EngineLoopConfig const config_;
   PostToLoop post_;
@@ -130,6 +134,7 @@ class EngineLoop {
   std::atomic<std::int64_t> waiting_tokens_ = 0;  ///< of prompts that the engine has not got yet
   mutable std::mutex counters_mutex_;
   EngineCounters counters_;
+  InstancesView instances_;
   Pace pace_;
 };
 

@@ -24,6 +24,7 @@ class FairQueue {
   /// Its request, taken out; nothing where it does not wait here.
   std::optional<Request> take(RequestId request);
   bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
 
  private:
   struct Waiting {

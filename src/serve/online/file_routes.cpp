@@ -27,10 +27,6 @@ constexpr std::size_t max_name_bytes = 255, max_metadata = 16, max_metadata_key 
                   .status = 404});
 }
 
-[[noreturn]] void refuse_method(char const* takes) {
-  throw ApiError({.message = text("this route takes ", takes), .code = "method_not_allowed", .status = 405});
-}
-
 void write_file(JsonText& out, StoredFile const& file) {
   out.begin_object().member("id", file.id).member("object", "file").member("bytes", file.bytes);
   out.member("created_at", file.created_s).member("filename", file.name).member("purpose", file.purpose);
@@ -51,7 +47,12 @@ std::map<std::string, std::string> query_of(HttpRequest const& request) {
     std::string_view const one = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(one.size() + 1, query.size()));
     std::size_t const equals = std::min(one.find('='), one.size());
-    all[std::string(one.substr(0, equals))] = std::string(one.substr(std::min(equals + 1, one.size())));
+    if (one.empty()) continue;
+    std::string const name(one.substr(0, equals));
+    if (!all.emplace(name, one.substr(std::min(equals + 1, one.size()))).second)
+      throw ApiError({.message = text("'", valid_utf8(name), "' comes twice in the address; give it once"),
+                      .param = valid_utf8(name),
+                      .code = "invalid_value"});
   }
   return all;
 }
@@ -64,8 +65,12 @@ struct Page {
 
 Page page_of(std::map<std::string, std::string>& query, std::size_t usual, std::size_t most) {
   Page page{.limit = usual, .after = query["after"], .newest_first = query["order"] != "asc"};
+  if (std::string const& order = query["order"]; !order.empty() && order != "asc" && order != "desc")
+    throw ApiError({.message = text("'order' is '", valid_utf8(order.substr(0, 80)), "'; give \"asc\" or \"desc\""),
+                    .param = "order",
+                    .code = "invalid_value"});
+  if (!query.contains("limit")) return page;
   std::string const limit = query["limit"];
-  if (limit.empty()) return page;
   auto const [end, failed] = std::from_chars(limit.data(), limit.data() + limit.size(), page.limit);
   if (failed != std::errc{} || end != limit.data() + limit.size() || page.limit < 1 || page.limit > most)
     throw ApiError(
@@ -149,14 +154,12 @@ HttpResponse FileRoutes::file(HttpRequest const& request) {
   auto const [id, verb] = id_and_verb(request, files_path);
   auto const found = files_.find(request.head.user, id);
   if (!found || !(verb.empty() || verb == "/content")) not_found("file", id + verb);
-  bool const deletes = request.head.method == "DELETE";
   if (verb == "/content") {
-    if (deletes) refuse_method("GET");
     auto content = read_small_file(files_.content_path(id));
     if (!content) not_found("file", id);
     return {.content_type = "application/octet-stream", .body = std::move(*content)};
   }
-  if (!deletes) return file_response(*found);
+  if (request.head.method != "DELETE") return file_response(*found);
   files_.remove(request.head.user, id);
   JsonText out;
   out.begin_object().member("id", id).member("object", "file").member("deleted", true).end_object();
@@ -194,8 +197,7 @@ HttpResponse FileRoutes::create(HttpRequest const& request) {
 HttpResponse FileRoutes::batch(HttpRequest const& request) {
   auto const [id, verb] = id_and_verb(request, batches_path);
   if (!(verb.empty() || verb == "/cancel")) not_found("route", request.head.path);
-  bool const cancels = verb == "/cancel", posts = request.head.method == "POST";
-  if (cancels != posts) refuse_method(cancels ? "POST" : "GET");
+  bool const cancels = verb == "/cancel";
   auto const found = cancels ? batches_.cancel(request.head.user, id) : batches_.find(request.head.user, id);
   if (!found) not_found("batch", id);
   return {.body = batch_json(*found)};

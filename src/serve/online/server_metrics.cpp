@@ -97,6 +97,7 @@ std::string ServerMetrics::text(ServerState const& state) const {
   std::lock_guard const lock(mutex_);
   std::string out;
   write_engine(out, state);
+  if (!state.instances.instances.empty()) write_instances(out, state.instances);
   write_requests(out, state);
   return out;
 }
@@ -138,6 +139,43 @@ void ServerMetrics::write_engine(std::string& out, ServerState const& state) con
   one("windlass:kv_pages_free", "gauge", "Pages that hold nothing.", engine.free_pages);
   one("windlass:requests_open", "gauge", "Prompts that were accepted and are not answered.", state.open_requests);
   one("windlass:connections_open", "gauge", "Connections of clients.", state.open_connections);
+}
+
+/// Where there are several instances, what each one does.
+void ServerMetrics::write_instances(std::string& out, InstancesView const& view) const {
+  auto const each = [&](char const* name, char const* kind, char const* help, auto value_of) {
+    describe(out, name, kind, help);
+    for (std::size_t i = 0; i < view.instances.size(); ++i) {
+      InstanceView const& one = view.instances[i];
+      std::string const labels =
+          windlass::text(label("instance", windlass::text(i)), ",", label("role", role_name(one.role)));
+      sample(out, name, labels, value_of(one));
+    }
+  };
+  using Self = InstanceView const&;
+  each("windlass:instance_up", "gauge", "0: the instance is lost.", [](Self one) { return one.lost ? 0 : 1; });
+  each("windlass:instance_running", "gauge", "Sequences in its batch.", [](Self one) { return one.running; });
+  each("windlass:instance_waiting", "gauge", "Sequences that wait there.", [](Self one) { return one.waiting; });
+  each("windlass:instance_kv_pages", "gauge", "Pages of its pool.", [](Self one) { return one.pages; });
+  each("windlass:instance_kv_pages_free", "gauge", "Those that hold nothing.", [](Self one) { return one.free_pages; });
+  each("windlass:instance_busy_seconds_total", "counter", "Its time in forward passes.",
+       [](Self one) { return one.busy_seconds; });
+  each("windlass:instance_prompt_tokens_total", "counter", "Prompt tokens that it computed.",
+       [](Self one) { return one.prompt_tokens; });
+  each("windlass:instance_generated_tokens_total", "counter", "Tokens that it generated.",
+       [](Self one) { return one.generated_tokens; });
+  auto const handoffs = [&](char const* name, char const* help, std::int64_t KvFlow::*member) {
+    describe(out, name, "counter", help);
+    sample(out, name, label("way", "shared"), view.shared.*member);
+    sample(out, name, label("way", "copied"), view.copied.*member);
+  };
+  handoffs("windlass:kv_handoffs_total", "Requests whose KV went to a decode instance.", &KvFlow::requests);
+  handoffs("windlass:kv_handoff_bytes_total", "Bytes of that KV; shared pages change hands in place.", &KvFlow::bytes);
+  describe(out, "windlass:kv_handoffs_failed_total", "counter", "Handoffs whose prompts were computed again.");
+  out += windlass::text("windlass:kv_handoffs_failed_total ", view.failed_handoffs, "\n");
+  describe(out, "windlass:requests_restarted_total", "counter",
+           "Requests that began again at the loss of an instance.");
+  out += windlass::text("windlass:requests_restarted_total ", view.restarted_requests, "\n");
 }
 
 void ServerMetrics::write_requests(std::string& out, ServerState const& state) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "src/engine/engine.hpp"
+#include "src/serve/instances_view.hpp"
 
 namespace windlass {
 
@@ -44,6 +45,7 @@ struct FinishedRequest {
 struct ServerState {
   std::string model_name;
   EngineCounters engine;
+  InstancesView instances;
   int open_requests = 0, open_connections = 0;
 };
 
@@ -63,6 +65,7 @@ class ServerMetrics {
     std::int64_t requests = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   };
   void write_engine(std::string& out, ServerState const& state) const;
+  void write_instances(std::string& out, InstancesView const& view) const;
   void write_requests(std::string& out, ServerState const& state) const;
 
   mutable std::mutex mutex_;

@@ -64,7 +64,8 @@ std::string tokenize_body(boost::json::object const& request, ServedModel const&
   Tokenizer const& tokenizer = tokenizer_of(model);
   bool const chat = body.find("messages") != nullptr;
   bool const special = body.boolean("add_special_tokens").value_or(!chat);  // templates write them themselves
-  auto const prompt = chat ? std::optional(chat_prompt(body, model.rules)) : body.string("prompt");
+  auto const given = body.string("prompt");
+  auto const prompt = chat ? std::optional(chat_prompt(body, model.rules)) : given;
   if (!prompt) body.refuse("prompt", "a string (or give 'messages')");
   auto const tokens = tokenizer.encode(*prompt, special ? AddSpecial::yes : AddSpecial::no);
   JsonText out;
