@@ -107,7 +107,7 @@ class Job:
             self.stop()
             raise
         left = self.processes()
-        assert not left, f"ranks outlived the job: {left}"
+        assert not left, f"ranks outlived the job, whose launcher ended with {self.launcher.returncode}: {left}\n{self.text()}"
         assert self.status.exists(), self.text()
         word = self.status.read_text().split("\n")[0]
         return {"done": 0, "again": AGAIN, "failed": 1}.get(word, word)
