@@ -94,6 +94,8 @@ class Protocol(unittest.TestCase):
     def test_routes_and_methods_that_are_not_there(self):
         self.assertEqual(self.server.request("GET", "/v1/nothing")[0], 404)
         self.assertEqual(self.server.request("GET", "/v1/models/other")[0], 404)
+        answer = self.exchange(self.head("Connection: close", path="/v1/models/@", method="GET").replace(b"@", b"\xc3"))
+        self.assertIn("is not served here", json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"])
         status, headers, _ = self.server.request("GET", "/v1/completions")
         self.assertEqual((status, headers["Allow"]), (405, "POST"))
         for method, path, takes in (("DELETE", "/v1/files/x/content", "GET, HEAD"), ("GET", "/v1/batches/x/cancel", "POST"), ("POST", "/v1/batches/x", "GET, HEAD")):

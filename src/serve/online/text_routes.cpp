@@ -29,7 +29,8 @@ std::string models_body(ServedModel const& model, std::string_view name) {
   JsonText out;
   if (!name.empty()) {
     if (name != model.name)
-      throw ApiError({.message = text("the model '", name, "' is not served here; this server has '", model.name, "'"),
+      throw ApiError({.message = text("the model '", valid_utf8(name.substr(0, 80)),
+                                      "' is not served here; this server has '", model.name, "'"),
                       .param = "model",
                       .code = "model_not_found"});
     write_model(out, model);
