@@ -4,10 +4,14 @@ import json
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import harness
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from step_gate import StepGate, let_go_on  # noqa: E402
 
 try:
     import openai
@@ -168,7 +172,9 @@ class Restart(unittest.TestCase):
             codes, counts, status, turn, left = {}, [], "", 0, []
             batch_id = None
             while status != "completed" and turn < 20:
-                with harness.Server("--files-folder", files, "--max-num-seqs", "4") as server:
+                gate = StepGate(str(pathlib.Path(folder) / f"steps{turn}"))  # so that no machine is too fast
+                self.addCleanup(gate.close)
+                with harness.Server("--files-folder", files, "--max-num-seqs", "4", "--record", gate.path) as server:
                     client = openai.OpenAI(base_url=server.base_url, api_key=server.key)
                     if batch_id is None:
                         file = client.files.create(file=("in.jsonl", as_lines(lines)), purpose="batch")
@@ -181,18 +187,21 @@ class Restart(unittest.TestCase):
                     def further():
                         batch = client.batches.retrieve(batch_id)
                         return batch.status == "completed" or (turn < 3 and batch.request_counts.completed >= start + 10)
-                    harness.wait_until(further, 60, "some answers")
+                    self.assertTrue(let_go_on([gate], further), server.output())
                     batch = client.batches.retrieve(batch_id)
                     status, turn = batch.status, turn + 1
                     counts.append(batch.request_counts.completed)
                     if status == "completed":
                         answers = client.files.content(batch.output_file_id).text
+                        gate.open()
                         codes[turn] = server.stop()
                     elif turn % 2:
                         server.process.kill()  # nothing was to be saved first
                         server.process.wait(30)
                     else:
-                        codes[turn] = server.stop(signal.SIGUSR1)
+                        server.process.send_signal(signal.SIGUSR1)
+                        gate.open()
+                        codes[turn] = server.process.wait(30)
 
         bodies = {record["custom_id"]: record["response"]["body"]["choices"] for record in map(json.loads, answers.splitlines())}
         self.assertEqual([bodies[f"r{i}"] for i in range(120)], [body["choices"] for body in expected])
