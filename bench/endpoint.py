@@ -63,7 +63,7 @@ def free_port():
 
 class Bench:
     def __init__(self, arguments, folder):
-        self.arguments, self.folder, self.accounts_read = arguments, folder, 0
+        self.arguments, self.folder, self.accounts_read, self.loads = arguments, folder, 0, 0
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -83,13 +83,14 @@ class Bench:
         return Server(words, f"http://127.0.0.1:{port}", None)
 
     def load(self, server, clients, prompts, core=None, windlass=True):
-        """Figures of `clients` that each send their next request when the last one is answered."""
+        """Figures of `clients` that each send their next request when the last one is answered; no prompt comes twice."""
+        self.loads += 1
         pinned = ["taskset", "-c", str(core)] if core is not None else []
         to = (["--endpoint-file", self.path("endpoint.json")] if windlass else
               ["--base-url", server.url + "/v1", "--extra-body", '{"cache_prompt": false}'])
         subprocess.run([*pinned, self.arguments.program, "bench-serve", *to, "--max-concurrency", str(clients),
                         "--num-prompts", str(prompts), "--random-input-len", str(PROMPT), "--random-output-len", str(NEW),
-                        "--vocab-size", "40000", "--seed", str(clients), "--quiet", "--save-detailed", "--report",
+                        "--vocab-size", "40000", "--seed", str(self.loads), "--quiet", "--save-detailed", "--report",
                         self.path("load.json")], check=True)
         report = json.load(open(self.path("load.json")))
         if report["completed"] != prompts or report["total_output_tokens"] != prompts * NEW:
